@@ -1,0 +1,4 @@
+"""The compiled half of fanout."""
+
+__version__: str
+"""Version of the package."""
