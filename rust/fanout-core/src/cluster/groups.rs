@@ -1,0 +1,145 @@
+//! Committed offsets of groups: read stable, written checked.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use kafka_protocol::messages::offset_commit_request::{
+    OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+};
+use kafka_protocol::messages::offset_fetch_request::{
+    OffsetFetchRequestGroup, OffsetFetchRequestTopics,
+};
+use kafka_protocol::messages::offset_fetch_response::OffsetFetchResponseGroup;
+use kafka_protocol::messages::{GroupId, OffsetCommitRequest, OffsetFetchRequest, TopicName};
+use kafka_protocol::protocol::StrBytes;
+
+use super::client::Coordinates;
+use super::retry::judge;
+use super::{Client, Failure};
+use crate::error::{Error, Result};
+
+const OFFSET_FETCH: RangeInclusive<i16> = 8..=8;
+const OFFSET_COMMIT: RangeInclusive<i16> = 8..=8;
+
+/// A group's committed place in one partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    /// The next offset to read.
+    pub offset: i64,
+    /// What the committer left with it.
+    pub metadata: String,
+}
+
+/// Reads what `group` has committed for `partitions` of `topic`; a partition without a commit is absent.
+///
+/// Offsets inside a transaction that has not ended are waited for (`require_stable`).
+///
+/// # Errors
+///
+/// [`Error::Unreachable`] if an offset stayed unstable for the whole deadline.
+pub fn committed(
+    client: &mut Client,
+    group: &str,
+    topic: &str,
+    partitions: &[i32],
+) -> Result<BTreeMap<i32, Committed>> {
+    let wanted = OffsetFetchRequestTopics::default()
+        .with_name(topic_name(topic))
+        .with_partition_indexes(partitions.to_vec());
+    let request = OffsetFetchRequest::default()
+        .with_require_stable(true)
+        .with_groups(vec![OffsetFetchRequestGroup::default()
+            .with_group_id(group_id(group))
+            .with_topics(Some(vec![wanted]))]);
+    client.retry(|client| {
+        let response =
+            client.ask_coordinator(Coordinates::Group, group, (&request, &OFFSET_FETCH))?;
+        match response.groups.into_iter().find(|g| g.group_id.0 == *group) {
+            Some(answer) => read_committed(group, topic, &answer),
+            None => Err(Failure::Stale(format!(
+                "OffsetFetch says nothing of group {group}"
+            ))),
+        }
+    })
+}
+
+fn read_committed(
+    group: &str,
+    topic: &str,
+    answer: &OffsetFetchResponseGroup,
+) -> std::result::Result<BTreeMap<i32, Committed>, Failure> {
+    judge("OffsetFetch", &format!("group {group}"), answer.error_code)?;
+    let mut found = BTreeMap::new();
+    let topics = answer.topics.iter().filter(|t| t.name.0 == *topic);
+    for partition in topics.flat_map(|t| &t.partitions) {
+        let subject = format!("group {group}, {topic}/{}", partition.partition_index);
+        // The number beside an unstable offset reads as "none": look at the error first.
+        judge("OffsetFetch", &subject, partition.error_code)?;
+        if partition.committed_offset >= 0 {
+            let committed = Committed {
+                offset: partition.committed_offset,
+                metadata: partition.metadata.as_deref().unwrap_or("").to_owned(),
+            };
+            found.insert(partition.partition_index, committed);
+        }
+    }
+    Ok(found)
+}
+
+/// Writes `offsets` for a group without members, and checks the answer of every partition.
+///
+/// The broker accepts this even while a group has members: the caller looks first.
+///
+/// # Errors
+///
+/// [`Error::Broker`] naming the first partition that was refused.
+pub fn commit(
+    client: &mut Client,
+    group: &str,
+    topic: &str,
+    offsets: &BTreeMap<i32, Committed>,
+) -> Result<()> {
+    let partitions = offsets
+        .iter()
+        .map(|(&partition, committed)| {
+            OffsetCommitRequestPartition::default()
+                .with_partition_index(partition)
+                .with_committed_offset(committed.offset)
+                .with_committed_metadata(Some(StrBytes::from_string(committed.metadata.clone())))
+        })
+        .collect();
+    let request = OffsetCommitRequest::default()
+        .with_group_id(group_id(group))
+        .with_generation_id_or_member_epoch(-1)
+        .with_topics(vec![OffsetCommitRequestTopic::default()
+            .with_name(topic_name(topic))
+            .with_partitions(partitions)]);
+    let answered = client.retry(|client| {
+        let response =
+            client.ask_coordinator(Coordinates::Group, group, (&request, &OFFSET_COMMIT))?;
+        let mut answered = 0;
+        for partition in response.topics.iter().flat_map(|t| &t.partitions) {
+            let subject = format!("group {group}, {topic}/{}", partition.partition_index);
+            judge("OffsetCommit", &subject, partition.error_code)?;
+            answered += 1;
+        }
+        Ok(answered)
+    })?;
+    if answered == offsets.len() {
+        return Ok(());
+    }
+    Err(Error::Broker {
+        request: "OffsetCommit",
+        subject: format!("group {group}"),
+        code: "partitions are missing from the answer".to_owned(),
+        remedy: "read the group's offsets before going on".to_owned(),
+    })
+}
+
+pub(super) fn topic_name(topic: &str) -> TopicName {
+    TopicName(StrBytes::from_string(topic.to_owned()))
+}
+
+pub(super) fn group_id(group: &str) -> GroupId {
+    GroupId(StrBytes::from_string(group.to_owned()))
+}

@@ -1,0 +1,308 @@
+//! Requests out and answers back over one stream.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::ops::RangeInclusive;
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, RequestHeader, ResponseHeader};
+use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
+
+use super::versions::{name, Versions};
+use super::{Address, Dial, FramePool, Transport, WireError};
+
+/// What every connection of a client shares.
+#[derive(Debug, Clone)]
+pub struct ConnectionSettings {
+    /// Sent with every request.
+    pub client_id: String,
+    /// How long dialling may take.
+    pub dial_timeout: Duration,
+    /// How long an answer may take.
+    pub answer_timeout: Duration,
+    /// The longest answer that is read; a longer one ends the connection before it is allocated.
+    pub max_answer_bytes: usize,
+}
+
+/// An answer still owed by the broker.
+#[derive(Debug, Clone, Copy)]
+struct Owed {
+    correlation: i32,
+    header_version: i16,
+}
+
+/// One stream to one broker. Answers come in the order of their requests.
+pub struct Connection {
+    address: Address,
+    transport: Box<dyn Transport>,
+    settings: ConnectionSettings,
+    versions: Versions,
+    frames: FramePool,
+    next_correlation: i32,
+    owed: VecDeque<Owed>,
+    out: BytesMut,
+}
+
+impl Connection {
+    /// Dials `address` and learns which versions it speaks.
+    ///
+    /// # Errors
+    ///
+    /// If nothing listens there, or what listens is not Kafka.
+    pub fn open(
+        dial: &dyn Dial,
+        address: &Address,
+        settings: &ConnectionSettings,
+    ) -> Result<Self, WireError> {
+        let failed = |source| WireError::Io {
+            address: address.clone(),
+            source,
+        };
+        let transport = dial.dial(address, settings.dial_timeout).map_err(failed)?;
+        transport
+            .set_timeout(settings.answer_timeout)
+            .map_err(failed)?;
+        let mut connection = Self {
+            address: address.clone(),
+            transport,
+            settings: settings.clone(),
+            versions: Versions::default(),
+            frames: FramePool::default(),
+            next_correlation: 0,
+            owed: VecDeque::new(),
+            out: BytesMut::new(),
+        };
+        connection.learn_versions()?;
+        Ok(connection)
+    }
+
+    /// What the broker announced when the connection was opened.
+    #[must_use]
+    pub fn versions(&self) -> &Versions {
+        &self.versions
+    }
+
+    /// Where this connection leads.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Requests sent and not yet answered.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.owed.len()
+    }
+
+    /// The version of `R` both sides speak within `ours`.
+    ///
+    /// # Errors
+    ///
+    /// [`WireError::Version`] if there is none.
+    pub fn version_of<R: Request>(&self, ours: &RangeInclusive<i16>) -> Result<i16, WireError> {
+        self.versions
+            .pick(R::KEY, ours)
+            .map_err(|offered| WireError::Version {
+                address: self.address.clone(),
+                request: name(R::KEY),
+                offered,
+                wanted: format!("versions {} to {}", ours.start(), ours.end()),
+            })
+    }
+
+    /// Sends `request` and waits for its answer; nothing else may be in flight.
+    ///
+    /// # Errors
+    ///
+    /// Any [`WireError`]; all but [`WireError::Version`] leave the connection out of step.
+    pub fn call<R: Request>(
+        &mut self,
+        request: &R,
+        ours: &RangeInclusive<i16>,
+    ) -> Result<R::Response, WireError> {
+        let version = self.version_of::<R>(ours)?;
+        self.send(request, version)?;
+        self.receive::<R>(version)
+    }
+
+    /// Sends `request` without waiting.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be encoded in `version` or the stream fails.
+    pub fn send<R: Request>(&mut self, request: &R, version: i16) -> Result<(), WireError> {
+        self.begin::<R>(version)?;
+        let mut out = std::mem::take(&mut self.out);
+        let encoded = request.encode(&mut out, version);
+        self.out = out;
+        encoded.map_err(|error| self.broken(format!("request not encoded: {error}")))?;
+        self.finish::<R>(version, &[])
+    }
+
+    /// Sends a body that was framed by hand, its parts written one behind the other without a copy.
+    ///
+    /// # Errors
+    ///
+    /// If the stream fails.
+    pub fn send_parts<R: Request>(
+        &mut self,
+        version: i16,
+        parts: &[&[u8]],
+    ) -> Result<(), WireError> {
+        self.begin::<R>(version)?;
+        self.finish::<R>(version, parts)
+    }
+
+    /// Waits for the oldest answer owed, which must be one to an `R` sent in `version`.
+    ///
+    /// # Errors
+    ///
+    /// If it does not come in time, is too long, or is not what was owed.
+    pub fn receive<R: Request>(&mut self, version: i16) -> Result<R::Response, WireError> {
+        let mut body = self.receive_body()?;
+        R::Response::decode(&mut body, version)
+            .map_err(|error| self.broken(format!("{} answer not decoded: {error}", name(R::KEY))))
+    }
+
+    fn begin<R: Request>(&mut self, version: i16) -> Result<(), WireError> {
+        self.out.clear();
+        self.out.put_i32(0);
+        let header = RequestHeader::default()
+            .with_request_api_key(R::KEY)
+            .with_request_api_version(version)
+            .with_correlation_id(self.next_correlation)
+            .with_client_id(Some(StrBytes::from_string(self.settings.client_id.clone())));
+        header
+            .encode(&mut self.out, R::header_version(version))
+            .map_err(|error| self.broken(format!("request header not encoded: {error}")))
+    }
+
+    fn finish<R: Request>(&mut self, version: i16, parts: &[&[u8]]) -> Result<(), WireError> {
+        let length = self.out.len() - 4 + parts.iter().map(|part| part.len()).sum::<usize>();
+        let length = i32::try_from(length)
+            .map_err(|_| self.broken(format!("a request of {length} bytes cannot be framed")))?;
+        self.out[..4].copy_from_slice(&length.to_be_bytes());
+        let mut slices = Vec::with_capacity(parts.len() + 1);
+        slices.push(IoSlice::new(&self.out));
+        slices.extend(parts.iter().map(|part| IoSlice::new(part)));
+        write_all_vectored(&mut *self.transport, &mut slices).map_err(|source| WireError::Io {
+            address: self.address.clone(),
+            source,
+        })?;
+        self.owed.push_back(Owed {
+            correlation: self.next_correlation,
+            header_version: R::Response::header_version(version),
+        });
+        self.next_correlation = self.next_correlation.wrapping_add(1);
+        Ok(())
+    }
+
+    fn receive_body(&mut self) -> Result<Bytes, WireError> {
+        let Some(owed) = self.owed.pop_front() else {
+            return Err(self.broken("an answer is awaited that was never asked for".to_owned()));
+        };
+        let mut body = self.read_frame()?;
+        let header = ResponseHeader::decode(&mut body, owed.header_version)
+            .map_err(|error| self.broken(format!("answer's header not decoded: {error}")))?;
+        if header.correlation_id != owed.correlation {
+            return Err(self.broken(format!(
+                "answer {} came where {} was owed",
+                header.correlation_id, owed.correlation
+            )));
+        }
+        Ok(body)
+    }
+
+    fn read_frame(&mut self) -> Result<Bytes, WireError> {
+        let mut prefix = [0; 4];
+        self.read_exact(&mut prefix)?;
+        let announced = i32::from_be_bytes(prefix);
+        let length = usize::try_from(announced).unwrap_or(usize::MAX);
+        if length < 4 || length > self.settings.max_answer_bytes {
+            return Err(self.broken(format!(
+                "announces an answer of {announced} bytes, {} are allowed: not a plain Kafka listener, or a batch above the memory bound",
+                self.settings.max_answer_bytes
+            )));
+        }
+        let mut frame = self.frames.lend(length);
+        self.read_exact(frame.as_mut())?;
+        Ok(frame.into_bytes())
+    }
+
+    /// Fills `buffer`, allowing the whole of it the time of one answer: a peer
+    /// that drips a byte per timeout does not hold us for ever.
+    fn read_exact(&mut self, mut buffer: &mut [u8]) -> Result<(), WireError> {
+        let failed = |source| WireError::Io {
+            address: self.address.clone(),
+            source,
+        };
+        let started = Instant::now();
+        while !buffer.is_empty() {
+            match self.transport.read(buffer) {
+                Ok(0) => return Err(failed(io::ErrorKind::UnexpectedEof.into())),
+                Ok(read) => buffer = &mut buffer[read..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Err(failed(io::ErrorKind::TimedOut.into()))
+                }
+                Err(error) => return Err(failed(error)),
+            }
+            if started.elapsed() > 2 * self.settings.answer_timeout {
+                return Err(failed(io::ErrorKind::TimedOut.into()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks in version 3; a broker that does not know it answers in version 0, which is read too.
+    fn learn_versions(&mut self) -> Result<(), WireError> {
+        let request = ApiVersionsRequest::default()
+            .with_client_software_name(StrBytes::from_static_str("fanout"))
+            .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
+        self.send(&request, 3)?;
+        let mut body = self.receive_body()?;
+        let error = if body.remaining() >= 2 {
+            i16::from_be_bytes([body[0], body[1]])
+        } else {
+            -1
+        };
+        if error != 0 {
+            return Err(self.broken(format!(
+                "{:?} answered with error {error}: not an Apache Kafka 3.7 or newer",
+                ApiKey::ApiVersions
+            )));
+        }
+        let response = kafka_protocol::messages::ApiVersionsResponse::decode(&mut body, 3)
+            .map_err(|error| self.broken(format!("ApiVersions answer not decoded: {error}")))?;
+        self.versions = Versions::from_response(&response);
+        Ok(())
+    }
+
+    fn broken(&self, problem: String) -> WireError {
+        WireError::Protocol {
+            address: self.address.clone(),
+            problem,
+        }
+    }
+}
+
+/// Writes every byte of `slices`; like the standard library's, which is not stable yet.
+fn write_all_vectored(
+    stream: &mut dyn Transport,
+    mut slices: &mut [IoSlice<'_>],
+) -> io::Result<()> {
+    IoSlice::advance_slices(&mut slices, 0);
+    while !slices.is_empty() {
+        match stream.write_vectored(slices) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut slices, written),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Err(io::ErrorKind::TimedOut.into())
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

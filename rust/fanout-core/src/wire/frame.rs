@@ -1,0 +1,106 @@
+//! Buffers that answers are read into, used again instead of allocated again.
+
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+
+/// Answers below this size are allocated afresh: the pool is for fetches.
+const POOLED_FROM: usize = 64 * 1024;
+
+/// Spare buffers kept; a lane holds the fetch it works on and the next one.
+const SPARE: usize = 2;
+
+/// Buffers of one connection, lent out as [`Bytes`] and returned when the last slice is dropped.
+#[derive(Debug, Clone, Default)]
+pub struct FramePool {
+    spare: Arc<Mutex<Vec<Vec<u8>>>>,
+}
+
+/// A lent buffer: its first `len` bytes are the frame.
+pub(crate) struct Frame {
+    buffer: Vec<u8>,
+    len: usize,
+    home: Option<FramePool>,
+}
+
+impl FramePool {
+    /// A buffer of `len` bytes, old bytes in it and all: the caller overwrites every one.
+    ///
+    /// A pooled buffer only ever grows, so zeroing is paid once and not a fetch.
+    pub(crate) fn lend(&self, len: usize) -> Frame {
+        if len < POOLED_FROM {
+            return Frame {
+                buffer: vec![0; len],
+                len,
+                home: None,
+            };
+        }
+        let mut buffer = self.spares().pop().unwrap_or_default();
+        if buffer.len() < len {
+            buffer.resize(len, 0);
+        }
+        Frame {
+            buffer,
+            len,
+            home: Some(self.clone()),
+        }
+    }
+
+    fn spares(&self) -> std::sync::MutexGuard<'_, Vec<Vec<u8>>> {
+        // A panic while pushing or popping leaves the list whole: go on with it.
+        self.spare
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Frame {
+    pub(crate) fn as_mut(&mut self) -> &mut [u8] {
+        &mut self.buffer[..self.len]
+    }
+
+    pub(crate) fn into_bytes(self) -> Bytes {
+        Bytes::from_owner(self)
+    }
+}
+
+impl AsRef<[u8]> for Frame {
+    fn as_ref(&self) -> &[u8] {
+        &self.buffer[..self.len]
+    }
+}
+
+impl Drop for Frame {
+    fn drop(&mut self) {
+        if let Some(home) = &self.home {
+            let mut spares = home.spares();
+            if spares.len() < SPARE {
+                spares.push(std::mem::take(&mut self.buffer));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dropped_frame_lends_its_memory_to_the_next_one() {
+        let pool = FramePool::default();
+        let first = pool.lend(POOLED_FROM).into_bytes();
+        let address = first.as_ptr();
+        let slice = first.slice(10..20);
+        drop(first);
+        assert!(pool.spares().is_empty(), "a slice is still held");
+        drop(slice);
+        assert_eq!(pool.lend(POOLED_FROM).as_ref().as_ptr(), address);
+    }
+
+    #[test]
+    fn a_pooled_frame_has_the_length_asked_for() {
+        let pool = FramePool::default();
+        drop(pool.lend(3 * POOLED_FROM));
+        assert_eq!(pool.lend(POOLED_FROM + 1).as_ref().len(), POOLED_FROM + 1);
+    }
+}

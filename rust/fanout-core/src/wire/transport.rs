@@ -1,0 +1,55 @@
+//! The seam between frames and sockets: plain TCP here, TLS and SASL behind the same trait later.
+
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+use super::Address;
+
+/// A byte stream to a broker, with a bound on how long one read may wait.
+pub trait Transport: Read + Write + Send {
+    /// Bounds every later read and write.
+    ///
+    /// # Errors
+    ///
+    /// If the operating system refuses.
+    fn set_timeout(&self, timeout: Duration) -> io::Result<()>;
+}
+
+/// How a connection comes to be.
+pub trait Dial: Send + Sync {
+    /// Opens a stream to `address`, ready for the first Kafka request.
+    ///
+    /// # Errors
+    ///
+    /// If no address of the host accepts within `timeout`.
+    fn dial(&self, address: &Address, timeout: Duration) -> io::Result<Box<dyn Transport>>;
+}
+
+/// Plain TCP.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PlainDial;
+
+impl Transport for TcpStream {
+    fn set_timeout(&self, timeout: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(timeout))?;
+        self.set_write_timeout(Some(timeout))
+    }
+}
+
+impl Dial for PlainDial {
+    fn dial(&self, address: &Address, timeout: Duration) -> io::Result<Box<dyn Transport>> {
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
+        for candidate in (address.host.as_str(), address.port).to_socket_addrs()? {
+            match TcpStream::connect_timeout(&candidate, timeout) {
+                Ok(stream) => {
+                    stream.set_nodelay(true)?;
+                    socket2::SockRef::from(&stream).set_keepalive(true)?;
+                    return Ok(Box::new(stream));
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+}
