@@ -1,8 +1,15 @@
 //! The only door between the core and Python.
 //!
-//! | door | direction |
-//! |---|---|
+//! | door | into the core | out of it |
+//! |---|---|---|
+//! | `Cluster` | questions about ends, committed offsets, owners | answers, checked per partition |
 
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "PyO3 hands extracted arguments over by value"
+)]
+
+mod cluster;
 mod error;
 
 use pyo3::prelude::*;
@@ -10,5 +17,6 @@ use pyo3::prelude::*;
 /// The compiled half of fanout.
 #[pymodule]
 fn _fanout(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add("__version__", env!("CARGO_PKG_VERSION"))
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<cluster::Cluster>()
 }

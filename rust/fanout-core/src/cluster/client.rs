@@ -221,7 +221,11 @@ impl Client {
         self.ask(node, request, versions)
     }
 
-    fn coordinator(&mut self, kind: Coordinates, key: &str) -> std::result::Result<i32, Failure> {
+    pub(crate) fn coordinator(
+        &mut self,
+        kind: Coordinates,
+        key: &str,
+    ) -> std::result::Result<i32, Failure> {
         let id = (kind, key.to_owned());
         if let Some(&node) = self.coordinators.get(&id) {
             return Ok(node);

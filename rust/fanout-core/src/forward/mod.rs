@@ -1,1 +1,8 @@
-//! (filled by its first change)
+//! Forwarding: one lane per source partition.
+
+pub mod commit;
+pub mod fetch;
+pub mod outbox;
+pub mod produce;
+pub mod seam;
+mod verdict;

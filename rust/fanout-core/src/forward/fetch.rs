@@ -1,0 +1,223 @@
+//! Fetching one source partition from Kafka.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::fetch_response::PartitionData;
+use kafka_protocol::messages::{BrokerId, FetchRequest, FetchResponse};
+use uuid::Uuid;
+
+use super::seam::{Aborted, Fetch, Fetched, Step};
+use crate::cluster::ends::{offsets, Place};
+use crate::cluster::retry::judge;
+use crate::cluster::{Client, Failure, Use};
+use crate::error::{Error, Result};
+use crate::record::TopicPartition;
+
+/// With topic ids, so that a topic made again under the same name is noticed.
+const FETCH: RangeInclusive<i16> = 13..=16;
+
+const READ_COMMITTED: i8 = 1;
+
+/// The Kafka side of [`Fetch`].
+pub struct KafkaFetch {
+    client: Client,
+    from: Source,
+    asked: Option<Question>,
+    sent: Option<Sent>,
+}
+
+/// Which partition is read, and how much at once.
+struct Source {
+    at: TopicPartition,
+    topic_id: Uuid,
+    group: String,
+    fetch_bytes: i32,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Question {
+    offset: i64,
+    wait: Duration,
+}
+
+/// A request on its way.
+#[derive(Debug, Clone, Copy)]
+struct Sent {
+    node: i32,
+    version: i16,
+}
+
+impl KafkaFetch {
+    /// Reads `at` in fetches of about `fetch_bytes`; `group` is named in what a user must do after a loss.
+    ///
+    /// # Errors
+    ///
+    /// If the topic does not exist.
+    pub fn new(
+        mut client: Client,
+        at: TopicPartition,
+        group: &str,
+        fetch_bytes: usize,
+    ) -> Result<Self> {
+        let topic_id = client.retry(|client| Ok(client.layout(&at.topic)?.id))?;
+        Ok(Self {
+            client,
+            from: Source {
+                at,
+                topic_id,
+                group: group.to_owned(),
+                fetch_bytes: i32::try_from(fetch_bytes).unwrap_or(i32::MAX),
+            },
+            asked: None,
+            sent: None,
+        })
+    }
+}
+
+impl Fetch for KafkaFetch {
+    fn ask(&mut self, offset: i64, wait: Duration) -> Step<()> {
+        if let Some(unread) = self.sent.take() {
+            // An answer nobody took: the connection is out of step with us.
+            self.client.disconnect(unread.node, Use::Fetch);
+        }
+        let question = Question { offset, wait };
+        self.asked = Some(question);
+        // A request that cannot be sent now is sent again by `take`, which may wait.
+        self.sent = self.from.send(&mut self.client, question).ok();
+        Ok(())
+    }
+
+    fn take(&mut self) -> Step<Fetched> {
+        let Some(question) = self.asked.take() else {
+            return Ok(Fetched::default());
+        };
+        let from = &self.from;
+        let mut sent = self.sent.take();
+        let fetched = self.client.retry(|client| {
+            let sent = match sent.take() {
+                Some(sent) => sent,
+                None => from.send(client, question)?,
+            };
+            from.receive(client, question, sent)
+        })?;
+        Ok(fetched)
+    }
+}
+
+impl Source {
+    fn send(&self, client: &mut Client, question: Question) -> std::result::Result<Sent, Failure> {
+        let layout = client.layout(&self.at.topic)?;
+        if layout.id != self.topic_id {
+            return Err(Failure::Stop(self.replaced(question.offset)));
+        }
+        let leader = layout.leader(self.at.partition)?;
+        let partition = FetchPartition::default()
+            .with_partition(self.at.partition)
+            .with_current_leader_epoch(leader.epoch)
+            .with_fetch_offset(question.offset)
+            .with_partition_max_bytes(self.fetch_bytes);
+        let request = FetchRequest::default()
+            .with_replica_id(BrokerId(-1))
+            .with_max_wait_ms(i32::try_from(question.wait.as_millis()).unwrap_or(i32::MAX))
+            .with_min_bytes(1)
+            .with_max_bytes(self.fetch_bytes)
+            .with_isolation_level(READ_COMMITTED)
+            .with_session_epoch(-1)
+            .with_topics(vec![FetchTopic::default()
+                .with_topic_id(self.topic_id)
+                .with_partitions(vec![partition])]);
+        let node = leader.node;
+        let connection = client.connection(node, Use::Fetch)?;
+        let version = connection.version_of::<FetchRequest>(&FETCH)?;
+        if let Err(error) = connection.send(&request, version) {
+            client.disconnect(node, Use::Fetch);
+            return Err(error.into());
+        }
+        Ok(Sent { node, version })
+    }
+
+    fn receive(
+        &self,
+        client: &mut Client,
+        question: Question,
+        sent: Sent,
+    ) -> std::result::Result<Fetched, Failure> {
+        let connection = client.connection(sent.node, Use::Fetch)?;
+        let answer = connection.receive::<FetchRequest>(sent.version);
+        let response: FetchResponse = answer.map_err(|error| {
+            client.disconnect(sent.node, Use::Fetch);
+            Failure::from(error)
+        })?;
+        let subject = self.at.to_string();
+        judge("Fetch", &subject, response.error_code)?;
+        let mut partitions = response.responses.into_iter().flat_map(|t| t.partitions);
+        let Some(partition) = partitions.find(|p| p.partition_index == self.at.partition) else {
+            return Err(Failure::Stale(format!("Fetch says nothing of {subject}")));
+        };
+        if partition.error_code.err() == Some(ResponseError::OffsetOutOfRange) {
+            return Err(self.out_of_range(client, question.offset));
+        }
+        judge("Fetch", &subject, partition.error_code)?;
+        Ok(fetched(partition))
+    }
+
+    /// Names exactly what is gone: a lane never jumps by itself.
+    fn out_of_range(&self, client: &mut Client, offset: i64) -> Failure {
+        let bounds = offsets(client, &self.at.topic, Place::Earliest)
+            .and_then(|start| Ok((start, offsets(client, &self.at.topic, Place::Latest)?)));
+        let (start, end) = match bounds {
+            Ok((start, end)) => {
+                let of = |found: &std::collections::BTreeMap<i32, i64>| {
+                    found.get(&self.at.partition).copied().unwrap_or(-1)
+                };
+                (of(&start), of(&end))
+            }
+            Err(error) => return Failure::Stop(error),
+        };
+        let problem = if offset < start {
+            format!("offsets {offset} to {} are gone, the log starts at {start}: retention or DeleteRecords overtook the lane", start - 1)
+        } else {
+            format!("the log ends at {end}: it was truncated or the offset was set beyond it")
+        };
+        let remedy = format!(
+            "nothing is skipped by itself: to go on from {start}, commit it for group {} with `kafka-consumer-groups --reset-offsets --to-offset {start} --topic {}:{}`",
+            self.group, self.at.topic, self.at.partition
+        );
+        Failure::Stop(Error::Halted {
+            at: self.at.clone(),
+            offset,
+            problem,
+            remedy,
+        })
+    }
+
+    fn replaced(&self, offset: i64) -> Error {
+        Error::Halted {
+            at: self.at.clone(),
+            offset,
+            problem: "the topic was deleted and another one made under its name".to_owned(),
+            remedy: "committed offsets belong to the old topic: start again with another group"
+                .to_owned(),
+        }
+    }
+}
+
+fn fetched(partition: PartitionData) -> Fetched {
+    let aborted = partition.aborted_transactions.unwrap_or_default();
+    let mut aborted: Vec<Aborted> = aborted
+        .iter()
+        .map(|transaction| Aborted {
+            first_offset: transaction.first_offset,
+            producer_id: transaction.producer_id.0,
+        })
+        .collect();
+    aborted.sort_unstable();
+    Fetched {
+        records: partition.records.unwrap_or_default(),
+        aborted,
+        last_stable: partition.last_stable_offset,
+    }
+}

@@ -1,0 +1,360 @@
+//! Batches on their way to the target: sent in order, kept until acknowledged, sent again identically.
+//!
+//! Invariants:
+//!
+//! 1. Per target, batches are sent in the order they were posted, and a batch is
+//!    sent again with the same bytes: the broker recognises a repeat by its
+//!    sequence numbers alone and drops it.
+//! 2. Until a transaction's first success one request is in flight, then at most
+//!    [`MAX_IN_FLIGHT`] a broker: beyond five a broker forgets what it has seen.
+//! 3. After any failure nothing new is sent before everything older was
+//!    acknowledged. A failed batch with others behind it makes those fail too
+//!    (45, out of order): they are put right by order, one request at a time.
+//! 4. Base offsets of a target only grow. One that does not is a sequence used
+//!    twice, which the broker answers with success and drops: silent loss.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::seam::{Answer, Interrupt, Produce, Step};
+use super::verdict::{judge_answer, Verdict};
+use crate::record::TopicPartition;
+
+/// Produce requests without an answer, per broker.
+const MAX_IN_FLIGHT: usize = 5;
+
+/// Posted bytes that are worth a request of their own.
+const REQUEST_BYTES: usize = 512 * 1024;
+
+/// A finished batch.
+#[derive(Debug)]
+pub struct Sealed {
+    /// The batch, ready for the wire.
+    pub bytes: Vec<u8>,
+    /// Source offset of its first record.
+    pub first_offset: i64,
+}
+
+/// A batch with its target and its place in the order of posting.
+#[derive(Debug)]
+struct Parcel {
+    target: i32,
+    number: u64,
+    sealed: Sealed,
+}
+
+/// The batches of one lane that the target has not acknowledged yet.
+pub struct Outbox<P> {
+    produce: P,
+    source: TopicPartition,
+    budget: usize,
+    ready: BTreeMap<i32, VecDeque<Parcel>>,
+    flying: BTreeMap<i32, VecDeque<Vec<Parcel>>>,
+    posted: u64,
+    ready_bytes: usize,
+    held_bytes: usize,
+    gate_open: bool,
+    last_base: BTreeMap<i32, i64>,
+    spare: Vec<Vec<u8>>,
+    resends: u64,
+}
+
+impl<P: Produce> Outbox<P> {
+    /// Holds at most about `budget` bytes before it waits for answers; `source` names the lane in errors.
+    pub fn new(produce: P, source: TopicPartition, budget: usize) -> Self {
+        Self {
+            produce,
+            source,
+            budget,
+            ready: BTreeMap::new(),
+            flying: BTreeMap::new(),
+            posted: 0,
+            ready_bytes: 0,
+            held_bytes: 0,
+            gate_open: false,
+            last_base: BTreeMap::new(),
+            spare: Vec::new(),
+            resends: 0,
+        }
+    }
+
+    /// A buffer of an acknowledged batch, to build the next one in.
+    pub fn spare_buffer(&mut self) -> Vec<u8> {
+        self.spare.pop().unwrap_or_default()
+    }
+
+    /// Batches that were sent more than once.
+    #[must_use]
+    pub fn resends(&self) -> u64 {
+        self.resends
+    }
+
+    /// A new transaction begins: one request at a time until the first success.
+    pub fn begin(&mut self) {
+        self.gate_open = false;
+    }
+
+    /// Forgets every batch: their transaction is gone.
+    pub fn clear(&mut self) {
+        let waiting: Vec<i32> = self.flying.keys().copied().collect();
+        self.produce.refresh(&waiting);
+        self.flying.clear();
+        self.ready.clear();
+        self.ready_bytes = 0;
+        self.held_bytes = 0;
+    }
+
+    /// Takes a batch; sends when enough has come together.
+    ///
+    /// # Errors
+    ///
+    /// If a batch sent earlier cannot be delivered.
+    pub fn post(&mut self, target: i32, sealed: Sealed) -> Step<()> {
+        let size = sealed.bytes.len();
+        self.posted += 1;
+        let parcel = Parcel {
+            target,
+            number: self.posted,
+            sealed,
+        };
+        self.ready.entry(target).or_default().push_back(parcel);
+        self.ready_bytes += size;
+        self.held_bytes += size;
+        if self.ready_bytes >= REQUEST_BYTES {
+            self.dispatch()?;
+        }
+        while self.held_bytes > self.budget && self.await_one()? {}
+        Ok(())
+    }
+
+    /// Sends everything posted, without waiting for more answers than the order of requests needs.
+    ///
+    /// # Errors
+    ///
+    /// As [`Outbox::post`].
+    pub fn dispatch(&mut self) -> Step<()> {
+        while self.ready_bytes > 0 {
+            for (node, parcels) in self.next_requests()? {
+                self.make_room(node)?;
+                self.send(node, parcels)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends everything and waits until all of it is acknowledged.
+    ///
+    /// # Errors
+    ///
+    /// As [`Outbox::post`].
+    pub fn flush(&mut self) -> Step<()> {
+        self.dispatch()?;
+        while self.await_one()? {}
+        Ok(())
+    }
+
+    /// The oldest unsent batch of every target, by the broker that leads it.
+    fn next_requests(&mut self) -> Step<BTreeMap<i32, Vec<Parcel>>> {
+        let mut requests: BTreeMap<i32, Vec<Parcel>> = BTreeMap::new();
+        let mut homeless = Vec::new();
+        for (&target, queue) in &mut self.ready {
+            let Some(parcel) = queue.pop_front() else {
+                continue;
+            };
+            self.ready_bytes -= parcel.sealed.bytes.len();
+            match self.produce.leader(target) {
+                Ok(node) => requests.entry(node).or_default().push(parcel),
+                Err(_) => homeless.push(parcel),
+            }
+        }
+        if !homeless.is_empty() {
+            homeless.extend(requests.into_values().flatten());
+            self.recover(homeless, "a target partition has no leader".to_owned())?;
+            return Ok(BTreeMap::new());
+        }
+        Ok(requests)
+    }
+
+    fn make_room(&mut self, node: i32) -> Step<()> {
+        while !self.gate_open && self.await_one()? {}
+        while self.flying.get(&node).map_or(0, VecDeque::len) >= MAX_IN_FLIGHT {
+            self.await_answer(node)?;
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, node: i32, parcels: Vec<Parcel>) -> Step<()> {
+        let batches: Vec<_> = parcels
+            .iter()
+            .map(|parcel| (parcel.target, &parcel.sealed.bytes[..]))
+            .collect();
+        let sent = self.produce.send(node, &batches);
+        self.flying.entry(node).or_default().push_back(parcels);
+        match sent {
+            Ok(()) => Ok(()),
+            Err(failure) => self.recover_after(node, failure),
+        }
+    }
+
+    /// Waits for an answer of the broker that owes most; `false` if none owes any.
+    fn await_one(&mut self) -> Step<bool> {
+        let busiest = self
+            .flying
+            .iter()
+            .filter(|(_, requests)| !requests.is_empty())
+            .max_by_key(|(_, requests)| requests.len());
+        let Some((&node, _)) = busiest else {
+            return Ok(false);
+        };
+        self.await_answer(node)?;
+        Ok(true)
+    }
+
+    fn await_answer(&mut self, node: i32) -> Step<()> {
+        let answers = match self.produce.receive(node) {
+            Ok(answers) => answers,
+            Err(failure) => return self.recover_after(node, failure),
+        };
+        let request = self.flying.get_mut(&node).and_then(VecDeque::pop_front);
+        let (failed, reason) = self.sort_out(request.unwrap_or_default(), &answers, &[])?;
+        if failed.is_empty() {
+            return Ok(());
+        }
+        self.recover(failed, reason)
+    }
+
+    /// Books what was acknowledged; returns what must be sent again, and why.
+    ///
+    /// `behind` are batches known to be unsent: a 45 behind one of them is its echo.
+    fn sort_out(
+        &mut self,
+        request: Vec<Parcel>,
+        answers: &[Answer],
+        behind: &[Parcel],
+    ) -> Step<(Vec<Parcel>, String)> {
+        let mut failed: Vec<Parcel> = Vec::new();
+        let mut why = String::new();
+        for parcel in request {
+            let answer = answers.iter().find(|answer| answer.target == parcel.target);
+            match judge_answer(answer, &self.source, parcel.sealed.first_offset) {
+                Verdict::Acknowledged(base) => self.acknowledged(parcel, base)?,
+                Verdict::Again(reason) => {
+                    why = reason;
+                    failed.push(parcel);
+                }
+                Verdict::OutOfOrder if behind.iter().any(|older| older.target == parcel.target) => {
+                    failed.push(parcel);
+                }
+                Verdict::OutOfOrder => {
+                    return Err(Interrupt::Renew(format!(
+                        "target partition {} answers out of order",
+                        parcel.target
+                    )))
+                }
+                Verdict::Interrupt(interrupt) => return Err(interrupt),
+            }
+        }
+        Ok((failed, why))
+    }
+
+    fn acknowledged(&mut self, parcel: Parcel, base: Option<i64>) -> Step<()> {
+        self.gate_open = true;
+        self.held_bytes = self.held_bytes.saturating_sub(parcel.sealed.bytes.len());
+        if let Some(base) = base {
+            let before = self.last_base.insert(parcel.target, base);
+            if before.is_some_and(|before| base <= before) {
+                return Err(Interrupt::Renew(format!(
+                    "target partition {} acknowledged offset {base} after {before:?}: a sequence was used twice",
+                    parcel.target
+                )));
+            }
+        }
+        let mut buffer = parcel.sealed.bytes;
+        buffer.clear();
+        self.spare.push(buffer);
+        Ok(())
+    }
+
+    fn recover_after(&mut self, node: i32, failure: crate::cluster::Failure) -> Step<()> {
+        use crate::cluster::Failure;
+        let reason = match failure {
+            Failure::Stop(error) => return Err(Interrupt::Stop(error)),
+            Failure::Missing(error) => error.to_string(),
+            Failure::Wait(reason) | Failure::Stale(reason) => reason,
+        };
+        let lost = self.flying.remove(&node).unwrap_or_default();
+        self.produce.refresh(&[node]);
+        self.recover(lost.into_iter().flatten().collect(), reason)
+    }
+
+    /// Drains what is in flight, then sends everything unacknowledged again, in order, one request at a time.
+    fn recover(&mut self, mut unsent: Vec<Parcel>, reason: String) -> Step<()> {
+        tracing::debug!(source = %self.source, %reason, "sending again");
+        while let Some((node, requests)) = self.flying.pop_first() {
+            let mut requests = requests.into_iter();
+            while let Some(request) = requests.next() {
+                if let Ok(answers) = self.produce.receive(node) {
+                    let (failed, _) = self.sort_out(request, &answers, &unsent)?;
+                    unsent.extend(failed);
+                } else {
+                    self.produce.refresh(&[node]);
+                    unsent.extend(request);
+                    unsent.extend(requests.by_ref().flatten());
+                }
+            }
+        }
+        unsent.sort_by_key(|parcel| parcel.number);
+        self.resends += unsent.len() as u64;
+        self.resend(unsent, reason)
+    }
+
+    fn resend(&mut self, mut unsent: Vec<Parcel>, mut reason: String) -> Step<()> {
+        let mut tries = 0;
+        while !unsent.is_empty() {
+            self.produce.pause(tries, &reason)?;
+            tries += 1;
+            self.produce.refresh(&[]);
+            let Ok(node) = self.produce.leader(unsent[0].target) else {
+                continue;
+            };
+            let (request, rest) = self.first_of_each(unsent, node);
+            unsent = rest;
+            let batches: Vec<_> = request
+                .iter()
+                .map(|parcel| (parcel.target, &parcel.sealed.bytes[..]))
+                .collect();
+            let sent = self.produce.send(node, &batches);
+            match sent.and_then(|()| self.produce.receive(node)) {
+                Ok(answers) => {
+                    let before = request.len();
+                    let (failed, why) = self.sort_out(request, &answers, &[])?;
+                    if failed.len() < before {
+                        tries = 0;
+                    } else {
+                        reason = why;
+                    }
+                    unsent.extend(failed);
+                }
+                Err(crate::cluster::Failure::Stop(error)) => return Err(Interrupt::Stop(error)),
+                Err(_) => {
+                    self.produce.refresh(&[node]);
+                    unsent.extend(request);
+                }
+            }
+            unsent.sort_by_key(|parcel| parcel.number);
+        }
+        Ok(())
+    }
+
+    /// Splits off the oldest batch of each target that `node` leads.
+    fn first_of_each(&mut self, unsent: Vec<Parcel>, node: i32) -> (Vec<Parcel>, Vec<Parcel>) {
+        let mut seen = std::collections::BTreeSet::new();
+        unsent.into_iter().partition(|parcel| {
+            let first = seen.insert(parcel.target);
+            first
+                && self
+                    .produce
+                    .leader(parcel.target)
+                    .is_ok_and(|leader| leader == node)
+        })
+    }
+}

@@ -1,0 +1,147 @@
+//! What a lane needs of a cluster: fetch, produce, commit. Kafka stands behind it, and a twin in memory.
+//!
+//! The three traits are narrow on purpose: retries that need no knowledge of the
+//! lane (a leader moved, a coordinator loads) happen behind them; what they
+//! raise is what the lane itself must answer.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::cluster::groups::Committed;
+use crate::cluster::producers::Producer;
+use crate::cluster::Failure;
+use crate::error::Error;
+
+/// Why a step of a lane did not succeed, and what the lane does about it.
+#[derive(Debug)]
+pub enum Interrupt {
+    /// The transaction is lost or its outcome unknown: ask who owns the lane, go back to the committed offset.
+    Renew(String),
+    /// The lane ends.
+    Stop(Error),
+}
+
+/// The result of one step of a lane.
+pub type Step<T> = Result<T, Interrupt>;
+
+impl From<Error> for Interrupt {
+    fn from(error: Error) -> Self {
+        Self::Stop(error)
+    }
+}
+
+/// What one fetch brought.
+#[derive(Debug, Clone, Default)]
+pub struct Fetched {
+    /// Whole batches, the last perhaps cut; the first may begin before the offset asked for.
+    pub records: Bytes,
+    /// Transactions of this range that were aborted.
+    pub aborted: Vec<Aborted>,
+    /// No transaction below it is open.
+    pub last_stable: i64,
+}
+
+/// An aborted transaction: skip the producer's transactional batches from this offset to its marker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Aborted {
+    /// First offset of the transaction.
+    pub first_offset: i64,
+    /// Who wrote it.
+    pub producer_id: i64,
+}
+
+/// Reads one source partition.
+pub trait Fetch {
+    /// Sends the question for `offset` on; the broker may wait for records up to `wait`.
+    ///
+    /// # Errors
+    ///
+    /// If the lane must end.
+    fn ask(&mut self, offset: i64, wait: Duration) -> Step<()>;
+
+    /// Waits for the answer to the last question. No records mean that none came in time.
+    ///
+    /// # Errors
+    ///
+    /// If the lane must end: the offset is gone, the topic is another one.
+    fn take(&mut self) -> Step<Fetched>;
+}
+
+/// The answer for one batch of a Produce request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Target partition.
+    pub target: i32,
+    /// Kafka's error code; 0 is success.
+    pub code: i16,
+    /// Offset of the batch's first record; −1 where the broker does not tell.
+    pub base_offset: i64,
+    /// The broker's own words about an error.
+    pub message: String,
+}
+
+/// Writes to the target partitions: one request in, one answer out, in order, per node.
+pub trait Produce {
+    /// Which broker leads `target`.
+    ///
+    /// # Errors
+    ///
+    /// What to do before asking again.
+    fn leader(&mut self, target: i32) -> Result<i32, Failure>;
+
+    /// Sends one request with at most one batch a target, all led by `node`.
+    ///
+    /// # Errors
+    ///
+    /// If the connection is gone: every request to `node` without an answer has an unknown outcome.
+    fn send(&mut self, node: i32, batches: &[(i32, &[u8])]) -> Result<(), Failure>;
+
+    /// Waits for the answer to the oldest request to `node`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Produce::send`].
+    fn receive(&mut self, node: i32) -> Result<Vec<Answer>, Failure>;
+
+    /// Forgets who leads what and drops the connection to each of `nodes`.
+    fn refresh(&mut self, nodes: &[i32]);
+
+    /// Waits before a try is repeated; the pause grows with `tries`, the deadline runs from try 0.
+    ///
+    /// # Errors
+    ///
+    /// [`Interrupt::Stop`] with [`Error::Unreachable`] when the deadline is over or the wait was cancelled.
+    fn pause(&mut self, tries: u32, reason: &str) -> Step<()>;
+}
+
+/// Owns the lane's transactional id and its committed source offset.
+pub trait Commit {
+    /// Takes the lane over from whoever held it; aborts what a dead owner left open.
+    ///
+    /// # Errors
+    ///
+    /// If the coordinator refuses or cannot be reached.
+    fn acquire(&mut self) -> Step<Producer>;
+
+    /// Ends an unclear transaction as the current owner.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Fenced`] if someone else took the lane over.
+    fn renew(&mut self, current: Producer) -> Step<Producer>;
+
+    /// The committed source offset, when no transaction holds it open; `None` without a commit.
+    ///
+    /// # Errors
+    ///
+    /// If the coordinator refuses or cannot be reached.
+    fn position(&mut self) -> Step<Option<Committed>>;
+
+    /// Puts the offset into the transaction and ends it; the answer is the producer of the next one.
+    ///
+    /// # Errors
+    ///
+    /// [`Interrupt::Renew`] when the outcome is unknown.
+    fn commit(&mut self, producer: Producer, place: &Committed) -> Step<Producer>;
+}

@@ -1,0 +1,89 @@
+//! What the answer for one produced batch means.
+
+use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
+
+use super::commit::clouds_the_transaction;
+use super::seam::{Answer, Interrupt};
+use crate::cluster::retry::{code_name, judge};
+use crate::cluster::Failure;
+use crate::error::Error;
+use crate::record::TopicPartition;
+
+/// What becomes of a batch.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// It is in the log, at this offset where the broker tells it.
+    Acknowledged(Option<i64>),
+    /// Send it again, the same bytes.
+    Again(String),
+    /// An earlier batch of its target is missing.
+    OutOfOrder,
+    /// The lane must act.
+    Interrupt(Interrupt),
+}
+
+/// Judges the answer for a batch whose first record came from `offset` of `source`.
+pub(super) fn judge_answer(
+    answer: Option<&Answer>,
+    source: &TopicPartition,
+    offset: i64,
+) -> Verdict {
+    use ResponseError as E;
+    let Some(answer) = answer else {
+        return Verdict::Again("the answer leaves a partition out".to_owned());
+    };
+    let words = || {
+        let told = if answer.message.is_empty() { "" } else { ": " };
+        let code = code_name(answer.code);
+        format!(
+            "Produce to target partition {}: {code}{told}{}",
+            answer.target, answer.message
+        )
+    };
+    match answer.code.err() {
+        None => Verdict::Acknowledged(Some(answer.base_offset).filter(|&base| base >= 0)),
+        // The broker has it already: the first answer was lost on the way.
+        Some(E::DuplicateSequenceNumber) => Verdict::Acknowledged(None),
+        Some(E::OutOfOrderSequenceNumber) => Verdict::OutOfOrder,
+        // A byte flipped between us and the broker; ours are still right.
+        Some(E::CorruptMessage) => Verdict::Again(words()),
+        Some(error) if clouds_the_transaction(error) => {
+            Verdict::Interrupt(Interrupt::Renew(words()))
+        }
+        Some(error) => match remedy(error) {
+            Some(remedy) => Verdict::Interrupt(Interrupt::Stop(Error::Halted {
+                at: source.clone(),
+                offset,
+                problem: format!(
+                    "the batch that begins with this record was refused: {}",
+                    words()
+                ),
+                remedy: remedy.to_owned(),
+            })),
+            None => match judge("Produce", "the target topic", answer.code) {
+                Err(Failure::Stop(error)) => Verdict::Interrupt(Interrupt::Stop(error)),
+                Ok(()) | Err(_) => Verdict::Again(words()),
+            },
+        },
+    }
+}
+
+/// What a user does about a batch that no retry gets in.
+fn remedy(error: ResponseError) -> Option<&'static str> {
+    use ResponseError as E;
+    match error {
+        E::MessageTooLarge | E::RecordListTooLarge => {
+            Some("raise max.message.bytes of the target topic, then start again: nothing was skipped")
+        }
+        E::InvalidTimestamp => Some(
+            "raise message.timestamp.before.max.ms and message.timestamp.after.max.ms of the target topic, then start again",
+        ),
+        E::InvalidRecord => {
+            Some("the target topic does not take such records (a null key on a compacted topic?): change its cleanup.policy, then start again")
+        }
+        E::UnsupportedForMessageFormat | E::UnsupportedCompressionType => {
+            Some("choose another --compression, then start again")
+        }
+        _ => None,
+    }
+}

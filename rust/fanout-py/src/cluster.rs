@@ -1,0 +1,174 @@
+//! The control connection: ends, committed offsets, cuts. One lock, so any Python thread may call.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use fanout_core::cluster::ends::{offsets, open_transactions, Place};
+use fanout_core::cluster::groups::{commit, committed, Committed};
+use fanout_core::cluster::producers::{initialise, NOBODY};
+use fanout_core::cluster::{topics, Client, ClientSettings};
+use fanout_core::error::{Error, Result};
+use pyo3::prelude::*;
+use uuid::Uuid;
+
+use crate::error::raise;
+
+/// How long a transaction may stay open after a take-over: the one who takes over opens none.
+const TAKE_OVER_TIMEOUT_MS: i32 = 30_000;
+
+/// See `_fanout.pyi`.
+#[pyclass(module = "fanout._fanout", frozen)]
+pub(crate) struct Cluster {
+    client: Mutex<Client>,
+}
+
+impl Cluster {
+    /// Runs `work` on the client with the GIL released.
+    fn with<T: Send>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&mut Client) -> Result<T> + Send,
+    ) -> PyResult<T> {
+        py.detach(|| {
+            // A panic half-way leaves at worst a connection out of step, which is dropped at its next use.
+            let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+            work(&mut client)
+        })
+        .map_err(raise)
+    }
+}
+
+#[pymethods]
+impl Cluster {
+    #[new]
+    #[pyo3(signature = (properties, *, timeout_s = 30.0))]
+    fn new(properties: BTreeMap<String, String>, timeout_s: f64) -> PyResult<Self> {
+        let mut settings = ClientSettings::from_properties(&properties).map_err(raise)?;
+        settings.deadline = Duration::try_from_secs_f64(timeout_s).map_err(|error| {
+            raise(Error::Config {
+                setting: "timeout_s".to_owned(),
+                problem: error.to_string(),
+            })
+        })?;
+        Ok(Self {
+            client: Mutex::new(Client::new(settings)),
+        })
+    }
+
+    fn transaction_version(&self, py: Python<'_>) -> PyResult<i16> {
+        self.with(py, |client| {
+            Ok(client.versions()?.feature("transaction.version"))
+        })
+    }
+
+    fn api_versions(&self, py: Python<'_>) -> PyResult<BTreeMap<String, (i16, i16)>> {
+        self.with(py, |client| Ok(client.versions()?.by_name()))
+    }
+
+    fn partitions(&self, py: Python<'_>, topic: &str) -> PyResult<i32> {
+        self.with(py, |client| {
+            client.forget();
+            client.retry(|client| Ok(client.layout(topic)?.partitions))
+        })
+    }
+
+    fn topic_id(&self, py: Python<'_>, topic: &str) -> PyResult<String> {
+        self.with(py, |client| {
+            client.forget();
+            client.retry(|client| Ok(client.layout(topic)?.id.to_string()))
+        })
+    }
+
+    fn offsets(&self, py: Python<'_>, topic: &str, at: At) -> PyResult<BTreeMap<i32, i64>> {
+        let place = at.place().map_err(raise)?;
+        self.with(py, |client| offsets(client, topic, place))
+    }
+
+    fn committed(
+        &self,
+        py: Python<'_>,
+        group: &str,
+        topic: &str,
+    ) -> PyResult<BTreeMap<i32, (i64, String)>> {
+        let found = self.with(py, |client| {
+            client.forget();
+            let partitions = client.retry(|client| Ok(client.layout(topic)?.partitions))?;
+            let all: Vec<i32> = (0..partitions).collect();
+            committed(client, group, topic, &all)
+        })?;
+        Ok(found
+            .into_iter()
+            .map(|(partition, place)| (partition, (place.offset, place.metadata)))
+            .collect())
+    }
+
+    fn commit(
+        &self,
+        py: Python<'_>,
+        group: &str,
+        topic: &str,
+        offsets: BTreeMap<i32, (i64, String)>,
+    ) -> PyResult<()> {
+        let places = offsets
+            .into_iter()
+            .map(|(partition, (offset, metadata))| (partition, Committed { offset, metadata }))
+            .collect();
+        self.with(py, |client| commit(client, group, topic, &places))
+    }
+
+    fn take_over(&self, py: Python<'_>, transactional_id: &str) -> PyResult<()> {
+        self.with(py, |client| {
+            initialise(client, transactional_id, TAKE_OVER_TIMEOUT_MS, NOBODY).map(drop)
+        })
+    }
+
+    fn delete_topic(&self, py: Python<'_>, topic_id: &str) -> PyResult<()> {
+        let id = Uuid::parse_str(topic_id).map_err(|error| {
+            raise(Error::Config {
+                setting: "topic_id".to_owned(),
+                problem: format!("`{topic_id}` is not a topic id: {error}"),
+            })
+        })?;
+        self.with(py, |client| topics::delete(client, id))
+    }
+
+    fn stuck_by(
+        &self,
+        py: Python<'_>,
+        topic: &str,
+        partition: i32,
+    ) -> PyResult<Vec<(i64, i32, i64)>> {
+        let open = self.with(py, |client| open_transactions(client, topic, partition))?;
+        Ok(open
+            .iter()
+            .map(|held| (held.producer_id, held.epoch, held.first_offset))
+            .collect())
+    }
+}
+
+/// A place by name, or the first record at or after a time.
+#[derive(FromPyObject)]
+enum At {
+    Millis(i64),
+    Named(String),
+}
+
+impl At {
+    fn place(&self) -> Result<Place> {
+        match self {
+            Self::Millis(millis) => Ok(Place::AtOrAfter(*millis)),
+            Self::Named(name) => match name.as_str() {
+                "earliest" => Ok(Place::Earliest),
+                "latest" => Ok(Place::Latest),
+                "stable" => Ok(Place::Stable),
+                _ => Err(Error::Config {
+                    setting: "at".to_owned(),
+                    problem: format!(
+                        "`{name}` is none of earliest, latest, stable or a time in ms"
+                    ),
+                }),
+            },
+        }
+    }
+}
