@@ -1,0 +1,228 @@
+"""The throw-away Kafka: what it can do to its nodes, and that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from confluent_kafka import Consumer, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
+
+from fanout.demo.cluster import Cluster
+from fanout.errors import UnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conftest import Kafka, Topics
+
+START_BUDGET_S = 10.0
+
+
+def test_one_node_answers_within_its_budget(own_cluster: Callable[..., Cluster]) -> None:
+    own_cluster().node(1).stop()  # the first of a session also fetches jars and warms the page cache
+    began = time.monotonic()
+    cluster = own_cluster()
+    took = time.monotonic() - began
+    print(f"one node started in {took:.1f} s")
+    assert len(AdminClient({"bootstrap.servers": cluster.bootstrap}).list_topics(timeout=5).brokers) == 1
+    assert took < START_BUDGET_S
+
+
+def test_a_clean_restart_keeps_the_records(own_cluster: Callable[..., Cluster]) -> None:
+    cluster = own_cluster()
+    write(cluster, b"before the stop")
+    cluster.node(1).stop()
+    assert not cluster.node(1).is_running()
+    cluster.node(1).start()
+    write(cluster, b"after the start")
+    assert read(cluster, 2) == [b"before the stop", b"after the start"]
+
+
+def test_a_killed_node_comes_back_with_its_records(own_cluster: Callable[..., Cluster]) -> None:
+    cluster = own_cluster()
+    write(cluster, b"acknowledged")
+    cluster.node(1).kill()
+    assert not cluster.node(1).is_running()
+    cluster.node(1).start()
+    assert read(cluster, 1) == [b"acknowledged"]
+
+
+def test_a_paused_node_is_silent_until_it_is_resumed(own_cluster: Callable[..., Cluster]) -> None:
+    cluster = own_cluster()
+    cluster.node(1).pause()
+    asking = AdminClient({"bootstrap.servers": cluster.bootstrap, "log_level": 0})
+    with pytest.raises(KafkaException):
+        asking.list_topics(timeout=1)
+    cluster.node(1).resume()
+    assert asking.list_topics(timeout=10).brokers
+
+
+def test_three_nodes_survive_the_loss_of_the_first(own_cluster: Callable[..., Cluster]) -> None:
+    cluster = own_cluster(nodes=3)
+    write(cluster, b"acknowledged by three")
+    cluster.node(1).kill()
+    write(cluster, b"acknowledged by two")
+    assert read(cluster, 2) == [b"acknowledged by three", b"acknowledged by two"]
+
+
+def test_settings_of_all_nodes_and_of_one_reach_the_brokers(own_cluster: Callable[..., Cluster]) -> None:
+    cluster = own_cluster(
+        nodes=2,
+        properties={"offsets.retention.minutes": "77"},
+        node_properties={2: {"message.max.bytes": "2000000"}},
+    )
+    assert setting(cluster, 1, "offsets.retention.minutes") == "77"
+    assert setting(cluster, 1, "message.max.bytes") != "2000000"
+    assert setting(cluster, 2, "message.max.bytes") == "2000000"
+
+
+def test_a_feature_level_gives_the_older_transaction_protocol(own_cluster: Callable[..., Cluster]) -> None:
+    cluster = own_cluster(features={"transaction.version": 1})
+    described = cluster.tool("kafka-features", ["describe"])
+    (line,) = (line for line in described.splitlines() if "transaction.version" in line)
+    assert "FinalizedVersionLevel: 1" in line
+
+
+def test_the_port_brokers_tell_each_other_can_be_chosen() -> None:
+    cluster = Cluster(nodes=2)
+    cluster.node(2).advertised_internal_port = 19_999
+    settings = cluster.node(2).properties(Path("data"), [cluster.node(1)])
+    assert f"INTERNAL://127.0.0.1:{cluster.node(2).internal_port}" in settings["listeners"]
+    assert "INTERNAL://127.0.0.1:19999" in settings["advertised.listeners"]
+    assert settings["process.roles"] == "broker"
+
+
+def test_kafkas_own_tools_run_and_read_the_segments(own_cluster: Callable[..., Cluster]) -> None:
+    cluster = own_cluster()
+    write(cluster, b"seen in the segment")
+    segment = cluster.log_folder(1, "notes", 0) / "00000000000000000000.log"
+    dumped = cluster.tool("kafka-dump-log", ["--files", str(segment), "--print-data-log"])
+    assert "payload: seen in the segment" in dumped
+
+
+def test_a_tool_that_fails_says_why(own_cluster: Callable[..., Cluster]) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        own_cluster().tool("kafka-topics", ["--describe", "--topic", "no-such-topic"])
+    assert "no-such-topic" in failed.value.__notes__[0]
+
+
+def test_a_node_that_cannot_start_shows_its_log(own_cluster: Callable[..., Cluster]) -> None:
+    with pytest.raises(UnreachableError, match=r"(?s)node-1 ended with code 1.*no\.such\.Reporter"):
+        own_cluster(properties={"metric.reporters": "no.such.Reporter"})
+
+
+def test_a_setting_kafka_does_not_take_is_named_before_any_node_starts(own_cluster: Callable[..., Cluster]) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        own_cluster(properties={"num.network.threads": "0"})
+    assert "num.network.threads" in refused.value.__notes__[0]
+
+
+def test_topics_of_a_test_have_names_and_settings_of_their_own(kafka: Kafka, topics: Topics) -> None:
+    first, second = topics("orders", 3, {"retention.ms": "-1"}), topics("orders", 1)
+    known = AdminClient({"bootstrap.servers": kafka.bootstrap}).list_topics(timeout=5).topics
+    assert first != second
+    assert len(known[first].partitions) == 3
+    assert len(known[second].partitions) == 1
+
+
+OWNER = """
+import os, signal, sys, time
+from fanout.demo.cluster import Cluster
+from fanout.errors import UnreachableError
+
+def fail(_cluster):
+    raise RuntimeError("on purpose")
+
+def interrupted(_cluster):
+    os.killpg(0, signal.SIGINT)    # what a terminal sends: to the whole foreground group
+    time.sleep(60)
+
+def forgets(_cluster):
+    if os.fork() == 0:             # a child that outlives its parent, and holds its pipes open
+        time.sleep(5)
+        os._exit(0)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def terminated(_cluster):
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(60)
+
+def normal(_cluster):
+    pass
+
+with Cluster() as cluster:
+    cluster.node(1).pause()        # the hardest to end: a stopped process heeds nothing but SIGKILL
+    print(cluster.node(1).pid, cluster.logs.parent, flush=True)
+    globals()[sys.argv[1]](cluster)
+"""
+
+
+@pytest.mark.parametrize("end", ["normal", "fail", "interrupted", "terminated", "forgets"])
+def test_nothing_is_left_however_the_owner_ends(end: str) -> None:
+    owner = subprocess.Popen(
+        [sys.executable, "-c", OWNER, end],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    assert owner.stdout is not None
+    with owner.stdout:
+        pid, folder = owner.stdout.readline().split()
+    assert (owner.wait(timeout=30) == 0) == (end == "normal")
+    wait_until(lambda: not Path(folder).exists(), "the folder is still there")
+    wait_until(lambda: not Path("/proc", pid).exists(), "the broker still runs")
+
+
+def test_a_killed_keeper_takes_the_brokers_with_it(own_cluster: Callable[..., Cluster]) -> None:
+    node = own_cluster().node(1)
+    keeper = int(Path("/proc", str(node.pid), "stat").read_text(encoding="ascii").split()[3])
+    os.kill(keeper, signal.SIGKILL)
+    wait_until(lambda: not Path("/proc", str(node.pid)).exists(), "the broker still runs")
+
+
+def write(cluster: Cluster, value: bytes) -> None:
+    """Writes one acknowledged record to the topic `notes`, which is made when it is missing."""
+    if "notes" not in AdminClient({"bootstrap.servers": cluster.bootstrap}).list_topics(timeout=10).topics:
+        cluster.tool("kafka-topics", ["--create", "--topic", "notes", "--partitions", "1"])
+    errors: list[object] = []
+    producer = Producer({"bootstrap.servers": cluster.bootstrap, "acks": "all", "log_level": 0})
+    producer.produce("notes", value, on_delivery=lambda error, _message: errors.append(error))
+    assert producer.flush(60) == 0
+    assert errors == [None]
+
+
+def read(cluster: Cluster, count: int) -> list[bytes | None]:
+    """The first `count` values of the topic `notes`."""
+    consumer = Consumer(
+        {"bootstrap.servers": cluster.bootstrap, "group.id": "reader", "auto.offset.reset": "earliest", "log_level": 0}
+    )
+    try:
+        consumer.subscribe(["notes"])
+        return [message.value() for message in consumer.consume(count, timeout=60)]
+    finally:
+        consumer.close()
+
+
+def setting(cluster: Cluster, node: int, name: str) -> str:
+    """One broker setting as the broker itself tells it."""
+    described = cluster.tool(
+        "kafka-configs", ["--describe", "--all", "--entity-type", "brokers", "--entity-name", str(node)]
+    )
+    (line,) = (line for line in described.splitlines() if line.strip().startswith(f"{name}="))
+    return line.strip().split(" ")[0].removeprefix(f"{name}=")
+
+
+def wait_until(holds: Callable[[], bool], otherwise: str) -> None:
+    """Waits up to 20 s."""
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline, otherwise
+        time.sleep(0.05)

@@ -1,0 +1,142 @@
+"""
+What every test may use: a real Kafka, topics of its own, clusters of its own.
+
+FANOUT_TEST_BOOTSTRAP=host:port   tests that only need a broker use this cluster instead of a throw-away one.
+When a test fails, the logs of every throw-away node that ran are copied to `kafka-logs/`; the report names the folder.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+import uuid
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
+
+from fanout.demo.cluster import Cluster
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Mapping
+
+LOGS_OF_FAILED_TESTS = Path(__file__).parent.parent / "kafka-logs"
+
+_running: set[Cluster] = set()
+
+
+class Kafka(Protocol):
+    """What a test may ask of a cluster it shares with others."""
+
+    @property
+    def bootstrap(self) -> str:
+        """`bootstrap.servers`."""
+
+
+@dataclass(frozen=True)
+class ForeignCluster:
+    """A cluster somebody else started and will stop."""
+
+    bootstrap: str
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[Kafka]:
+    """One node that all tests share; a test that stops or reconfigures brokers takes `own_cluster`."""
+    foreign = os.environ.get("FANOUT_TEST_BOOTSTRAP")
+    if foreign:
+        yield ForeignCluster(foreign)
+        return
+    with _watched(Cluster()) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def own_cluster() -> Iterator[Callable[..., Cluster]]:
+    """Starts a cluster that only this test uses: `own_cluster(Cluster(nodes=3))` or the arguments of `Cluster`."""
+    with ExitStack() as stack:
+
+        def start(cluster: Cluster | None = None, **arguments: Any) -> Cluster:
+            return stack.enter_context(_watched(cluster or Cluster(**arguments)))
+
+        yield start
+
+
+class Topics:
+    """Makes topics whose names no other test uses, and deletes them when the test is over."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._admin = AdminClient({"bootstrap.servers": bootstrap})
+        self._made: list[str] = []
+
+    def __call__(
+        self, stem: str, partitions: int = 1, config: Mapping[str, str] | None = None, *, replicas: int = -1
+    ) -> str:
+        """A new topic `<stem>-<8 hex>`, ready to be written: every partition has a leader that answers."""
+        name = unique_name(stem)
+        topic = NewTopic(name, num_partitions=partitions, replication_factor=replicas, config=dict(config or {}))
+        self._admin.create_topics([topic])[name].result()
+        self._made.append(name)
+        self._wait_led(name, partitions)
+        return name
+
+    def delete_all(self) -> None:
+        """Deletes what was made; a topic the test itself deleted is no fault."""
+        if not self._made:
+            return
+        for deleted in self._admin.delete_topics(self._made).values():
+            error = deleted.exception()
+            if isinstance(error, KafkaException) and error.args[0].name() == "UNKNOWN_TOPIC_OR_PART":
+                continue
+            deleted.result()
+
+    def _wait_led(self, name: str, partitions: int) -> None:
+        wanted = {TopicPartition(name, number): OffsetSpec.latest() for number in range(partitions)}  # type: ignore[no-untyped-call]
+        deadline = time.monotonic() + 30
+        while True:
+            failed = [error for future in self._admin.list_offsets(wanted).values() if (error := future.exception())]
+            if not failed:
+                return
+            if time.monotonic() > deadline:
+                raise failed[0]
+            time.sleep(0.05)
+
+
+@pytest.fixture
+def topics(kafka: Kafka) -> Iterator[Topics]:
+    """`topics("orders", 3, {"cleanup.policy": "compact"})` on the shared cluster."""
+    made = Topics(kafka.bootstrap)
+    yield made
+    made.delete_all()
+
+
+def unique_name(stem: str) -> str:
+    """`<stem>-<8 hex>`: a topic, group or transactional id no other test uses."""
+    return f"{stem}-{uuid.uuid4().hex[:8]}"
+
+
+@contextmanager
+def _watched(cluster: Cluster) -> Iterator[Cluster]:
+    """Runs `cluster`, and lets the report of a failed test find its logs."""
+    with cluster:
+        _running.add(cluster)
+        try:
+            yield cluster
+        finally:
+            _running.discard(cluster)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Copies the logs while the clusters still stand: fixtures end after the report of the call."""
+    report = yield
+    if report.failed:
+        for number, cluster in enumerate(_running, start=1):
+            folder = LOGS_OF_FAILED_TESTS / re.sub(r"[^\w.-]+", "_", item.nodeid) / f"cluster-{number}"
+            report.sections.append(("logs of the brokers", str(cluster.keep_logs(folder))))
+    return report
