@@ -46,13 +46,14 @@ class Recipe:
 
     `keys` keys take turns: each round of `keys` serials names every key once, in an order of its own, so the round is
     the per-key sequence. `varied` mixes in null and empty keys, tombstones, empty values, headers with duplicates and
-    nulls, keys and values that are no text, timestamps that run backwards or are missing (−1).
+    nulls, keys and values that are no text, timestamps that run backwards or are missing (−1). Null keys, which a
+    compacted topic refuses, begin at `null_keys_from`.
     """
 
     keys: int = 997
     value_bytes: int = 100
     varied: bool = False
-    null_keys: bool = True
+    null_keys_from: int = 0
     base_ms: int = 1_750_000_000_000
     run: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     _noise: bytes = field(init=False, repr=False)
@@ -118,7 +119,7 @@ class Recipe:
         kind = (serial * 2_654_435_761 >> 13) % _KINDS
         maker = _MAKERS.get(kind)
         made = maker(self, serial, key, timestamp) if maker else self._with_text_headers(serial, key, timestamp)
-        if made.key is None and not self.null_keys:
+        if made.key is None and serial < self.null_keys_from:
             return Content(key, self._value(serial, key, self.value_bytes), (), timestamp)
         return made
 

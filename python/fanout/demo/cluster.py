@@ -57,6 +57,7 @@ SMALL_CLUSTER = {
     "broker.session.timeout.ms": "6000",
     "controlled.shutdown.retry.backoff.ms": "500",
     "group.initial.rebalance.delay.ms": "0",
+    "log.cleaner.backoff.ms": "200",
     "log.retention.check.interval.ms": "1000",
     "offsets.topic.num.partitions": "10",
     "share.coordinator.state.topic.num.partitions": "5",

@@ -1,0 +1,145 @@
+"""The oracle against a real Kafka, without fanout: its readers find what it wrote, and a bad copy is caught."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from conftest import Topics
+
+from .check import EndState, Expectation, check
+from .compaction import COMPACTED, compact
+from .generate import CODECS, Chunk, Generator
+from .ledger import Fate
+from .read import READERS, committed_offsets, end_state, ends, read, unstable
+from .recipe import Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from conftest import Kafka
+
+
+KEPT = {"retention.ms": "-1"}
+
+
+@pytest.fixture(scope="module")
+def filled(kafka: Kafka) -> Iterator[Generator]:
+    """A topic of three partitions with everything a recipe and a generator can make."""
+    topics = Topics(kafka.bootstrap)
+    generator = Generator(kafka.bootstrap, topics("oracle", 3, KEPT), Recipe(varied=True, keys=211))
+    for codec in CODECS:
+        generator.write(Chunk(records=1_500, codec=codec))
+        generator.write(Chunk(records=500, codec=codec, ending="commit"))
+        generator.write(Chunk(records=300, codec=codec, ending="abort"))
+    yield generator
+    topics.delete_all()
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_reader_finds_what_the_generator_wrote(kafka: Kafka, filled: Generator, reader: str) -> None:
+    verdict = check(
+        READERS[reader](kafka.bootstrap, filled.topic), Expectation(recipe=filled.recipe, ledger=filled.ledger)
+    )
+    verdict.require()
+    assert verdict.records == 2_000 * len(CODECS)
+
+
+def test_a_reader_that_shows_aborted_records_is_caught(kafka: Kafka, filled: Generator) -> None:
+    shown = read(kafka.bootstrap, filled.topic, isolation="read_uncommitted")
+    verdict = check(shown, Expectation(recipe=filled.recipe, ledger=filled.ledger))
+    assert verdict.caught == {"uncommitted"}
+    assert verdict["uncommitted"] == filled.ledger.count(Fate.ABORTED) == 300 * len(CODECS)
+
+
+def test_the_end_of_a_topic_lies_past_its_trailing_markers(kafka: Kafka, filled: Generator) -> None:
+    last: dict[int, int] = {}
+    for serial in filled.ledger.committed():
+        partition, offset = filled.ledger.place(serial)
+        last[partition] = max(offset, last.get(partition, -1))
+    stands = ends(kafka.bootstrap, filled.topic)
+    assert all(stands[partition] > last[partition] + 1 for partition in last)
+
+
+@pytest.mark.parametrize("commits", [True, False])
+def test_an_open_transaction_holds_the_end_until_it_ends(kafka: Kafka, topics: Topics, *, commits: bool) -> None:
+    topic = topics("open", 1, KEPT)
+    generator = Generator(kafka.bootstrap, topic, Recipe(varied=True))
+    generator.write(Chunk(records=100))
+    transaction = generator.open(50)
+    generator.write(Chunk(records=30))
+    want = Expectation(recipe=generator.recipe, ledger=generator.ledger, below=ends(kafka.bootstrap, topic))
+    assert unstable(kafka.bootstrap, topic) == {f"{topic}/0": (100, 180)}
+    assert check(read(kafka.bootstrap, topic), want).records == 100
+
+    (transaction.commit if commits else transaction.abort)()
+
+    whole = Expectation(recipe=generator.recipe, ledger=generator.ledger)
+    verdict = check(read(kafka.bootstrap, topic), whole)
+    verdict.require()
+    assert verdict.records == (180 if commits else 130)
+    assert unstable(kafka.bootstrap, topic) == {}
+
+
+def test_compaction_leaves_holes_and_nothing_else_is_missed(kafka: Kafka, topics: Topics) -> None:
+    topic = topics("compacted", 3, COMPACTED)
+    generator = Generator(kafka.bootstrap, topic, Recipe(varied=True, keys=211, null_keys_from=10_000))
+    for codec in CODECS:
+        generator.write(Chunk(records=1_000, codec=codec))
+
+    gone = compact(kafka.bootstrap, generator)
+
+    print(f"compaction: {gone} of {len(generator.ledger)} records are gone")
+    for reader in READERS.values():
+        verdict = check(reader(kafka.bootstrap, topic), Expectation(recipe=generator.recipe, ledger=generator.ledger))
+        verdict.require()
+        assert verdict.records + gone == len(generator.ledger)
+
+
+def copy(bootstrap: str, source: str, target: str, spoil: Callable[[int], int]) -> None:
+    """A forwarder without a sense of duty: each record as often as `spoil` says, and no transaction."""
+    producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True, "partitioner": "murmur2_random"})
+    for number, record in enumerate(read(bootstrap, source)):
+        for _ in range(spoil(number)):
+            headers: list[tuple[str, str | bytes | None]] = list(record.headers)
+            producer.produce(target, record.value, record.key, headers=headers, timestamp=record.timestamp)
+    assert producer.flush(30) == 0
+
+
+@pytest.mark.parametrize(("spoil", "caught"), [(0, "lost"), (2, "duplicated")])
+def test_a_bad_copy_is_caught_on_a_real_topic(
+    kafka: Kafka, topics: Topics, filled: Generator, spoil: int, caught: str
+) -> None:
+    target = topics("target", 10, KEPT)
+    copy(kafka.bootstrap, filled.topic, target, lambda number: spoil if number == 1_234 else 1)
+    verdict = check(read(kafka.bootstrap, target), Expectation(recipe=filled.recipe, ledger=filled.ledger))
+    assert verdict.caught == {caught}, verdict.explain()
+    assert verdict[caught] == 1
+
+
+def test_an_offset_below_trailing_markers_is_caught(kafka: Kafka, filled: Generator) -> None:
+    group, stands = f"group-{filled.topic}", ends(kafka.bootstrap, filled.topic)
+    consumer = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": group})
+    off_by_one = [TopicPartition(filled.topic, p, end - (p == 1)) for p, end in stands.items()]
+    consumer.commit(offsets=off_by_one, asynchronous=False)
+    consumer.close()
+    assert committed_offsets(kafka.bootstrap, group, filled.topic) == {p: end - (p == 1) for p, end in stands.items()}
+
+    state = end_state(kafka.bootstrap, group, filled.topic, filled.topic)
+    want = Expectation(recipe=filled.recipe, ledger=filled.ledger)
+    assert check(read(kafka.bootstrap, filled.topic), want, end=state).caught == {"offsets_wrong"}
+    right = EndState(committed=stands, ends=stands, unstable=state.unstable)
+    assert check(read(kafka.bootstrap, filled.topic), want, end=right).ok
+
+
+def test_a_feed_keeps_its_rate(kafka: Kafka, topics: Topics) -> None:
+    topic = topics("feed", 3, KEPT)
+    generator = Generator(kafka.bootstrap, topic, Recipe())
+    with generator.feed(20_000) as feed:
+        time.sleep(2)
+    print(f"feed: {feed.sent / 2:.0f} records/s")
+    assert feed.sent > 30_000
+    check(read(kafka.bootstrap, topic), Expectation(recipe=generator.recipe, ledger=generator.ledger)).require()
