@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from fanout.errors import ConfigError
+from fanout.errors import ConfigError, FanoutError
 
 __all__ = ["KAFKA_VERSION", "cache_folder", "class_path", "find_java"]
 
@@ -118,3 +118,17 @@ def _fetch(folder: Path) -> None:
     if done.returncode != 0:
         lines = (done.stdout + done.stderr).strip().splitlines()
         raise ConfigError("mvn", "could not fetch the jars: " + (lines[0] if lines else f"exit code {done.returncode}"))
+
+
+def main() -> int:
+    """`python -m fanout.demo.jars`: fetches the jars unless they are there."""
+    try:
+        class_path()
+    except FanoutError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

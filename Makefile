@@ -1,0 +1,86 @@
+# Every verb works alone on a fresh clone: what it needs is made first, and made once.
+# The stamps lie in .venv, so removing that folder starts over.
+
+SHELL := /bin/sh
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format bench build lock clean tools
+
+# rustup installs here, and a login shell may not have seen it yet.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes
+
+# maturin builds PyO3 with other flags than cargo: with one folder each would undo the other's work.
+MATURIN_TARGET := target/maturin
+export CARGO_TARGET_DIR := target/cargo
+# Lets clippy find an interpreter when PyO3 looks for one.
+export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
+
+RUST_SOURCES := $(shell find rust -name '*.rs') $(wildcard rust/*/Cargo.toml) Cargo.toml Cargo.lock
+PYTEST := $(BIN)/python -m pytest --timeout 900
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: build ## a backlog that 3 consumers cannot drain, before and after, on a real throw-away Kafka
+	@$(BIN)/fanout demo
+
+test: build ## every test: Rust, then Python with a real Kafka; pytest's last line is the last line
+	cargo test --locked --package fanout-core
+	@$(PYTEST)
+
+check: build ## static only: format, lints, types, the stub, the shape of the source
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/stubtest --concise --mypy-config-file pyproject.toml --allowlist tests/boundary/stubtest.allowlist fanout._fanout
+	$(PYTEST) -q tests/boundary
+
+format: $(VENV)/locked ## rewrite the source in its house format
+	cargo fmt --all
+	$(BIN)/ruff check --fix-only --quiet
+	$(BIN)/ruff format
+
+bench: build ## figures of this machine: CPU and time a record, beside a confluent-kafka loop and the broker's ceiling
+	@$(BIN)/python bench/run.py
+
+build: $(VENV)/extension $(VENV)/kafka ## .venv, the extension in release mode, the jars of Kafka; nothing is run
+
+lock: ## write requirements/*.lock anew (needs uv)
+	@command -v uv >/dev/null || { echo "uv was not found: install it (pip install uv)" >&2; exit 2; }
+	uv pip compile -q $(LOCK_OPTIONS) --output-file requirements/dev.lock pyproject.toml requirements/dev.in
+	uv pip compile -q $(LOCK_OPTIONS) --output-file requirements/java.lock requirements/java.in
+
+clean: ## remove all that the other verbs made, the jars apart
+	rm -rf $(VENV) target build kafka-logs .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+LOCK_OPTIONS := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	--custom-compile-command "make lock"
+
+tools:
+	@test -n "$(PYTHON)" || { echo "python was not found: install Python 3.11 or newer" >&2; exit 2; }
+	@command -v cargo >/dev/null || { echo "cargo was not found: install Rust (https://rustup.rs)" >&2; exit 2; }
+	@command -v cc >/dev/null || { echo "cc was not found: install a C compiler (Debian, Ubuntu: apt install build-essential)" >&2; exit 2; }
+	@command -v mvn >/dev/null || { echo "mvn was not found: install Apache Maven (Debian, Ubuntu: apt install maven)" >&2; exit 2; }
+
+$(VENV)/locked: requirements/dev.lock | tools
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing the locked dependencies into $(VENV)"
+	@$(PIP) -r requirements/dev.lock
+	@touch $@
+
+$(VENV)/extension: $(VENV)/locked $(RUST_SOURCES) pyproject.toml | tools
+	@echo "building the extension in release mode"
+	@PIP_QUIET=1 VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop -q --release --locked --target-dir $(MATURIN_TARGET)
+	@touch $@
+
+$(VENV)/kafka: $(VENV)/extension python/fanout/demo/pom.xml requirements/java.lock
+	@$(BIN)/python -c 'from fanout.demo.jars import find_java; find_java()' 2>/dev/null || $(PIP) -r requirements/java.lock
+	@$(BIN)/python -m fanout.demo.jars
+	@touch $@
