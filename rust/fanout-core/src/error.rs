@@ -68,6 +68,15 @@ pub enum Error {
         /// What to do about it.
         remedy: String,
     },
+
+    /// Workers stopped before their work was finished. Unsettled records are read again.
+    #[error("{problem}: {remedy}")]
+    Work {
+        /// What stands in the way.
+        problem: String,
+        /// What to do about it.
+        remedy: String,
+    },
 }
 
 impl Error {
@@ -80,7 +89,8 @@ impl Error {
             | Self::Refused { .. }
             | Self::Broker { .. }
             | Self::Fenced { .. }
-            | Self::Halted { .. } => false,
+            | Self::Halted { .. }
+            | Self::Work { .. } => false,
         }
     }
 }

@@ -13,6 +13,7 @@ pyo3::import_exception!(fanout.errors, FencedError);
 pyo3::import_exception!(fanout.errors, HaltedError);
 pyo3::import_exception!(fanout.errors, RefusedError);
 pyo3::import_exception!(fanout.errors, UnreachableError);
+pyo3::import_exception!(fanout.errors, WorkError);
 
 /// For `map_err`: turns `error` into the exception its variant stands for.
 pub(crate) fn raise(error: Error) -> PyErr {
@@ -33,5 +34,6 @@ pub(crate) fn raise(error: Error) -> PyErr {
             problem,
             remedy,
         } => HaltedError::new_err((at.topic.to_string(), at.partition, offset, problem, remedy)),
+        Error::Work { problem, remedy } => WorkError::new_err((problem, remedy)),
     }
 }
