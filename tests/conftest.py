@@ -13,7 +13,6 @@ import time
 import uuid
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
@@ -24,8 +23,6 @@ from fanout.demo.cluster import Cluster
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
-
-LOGS_OF_FAILED_TESTS = Path(__file__).parent.parent / "kafka-logs"
 
 _running: set[Cluster] = set()
 
@@ -137,6 +134,6 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     report = yield
     if report.failed:
         for number, cluster in enumerate(_running, start=1):
-            folder = LOGS_OF_FAILED_TESTS / re.sub(r"[^\w.-]+", "_", item.nodeid) / f"cluster-{number}"
+            folder = item.config.rootpath / "kafka-logs" / re.sub(r"[^\w.-]+", "_", item.nodeid) / f"cluster-{number}"
             report.sections.append(("logs of the brokers", str(cluster.keep_logs(folder))))
     return report

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from confluent_kafka import Consumer, KafkaException, Producer
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, IsolationLevel, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from fanout.demo.cluster import Cluster
 from fanout.errors import UnreachableError
+
+from .proxy import StallingProxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,6 +101,26 @@ def test_the_port_brokers_tell_each_other_can_be_chosen() -> None:
     assert settings["process.roles"] == "broker"
 
 
+def test_commit_markers_can_be_stalled_between_two_brokers(own_cluster: Callable[..., Cluster]) -> None:
+    cluster = Cluster(nodes=2, properties={"transaction.state.log.num.partitions": "1"})
+    with StallingProxy(cluster.node(2).internal_port) as proxy:
+        cluster.node(2).advertised_internal_port = proxy.port
+        own_cluster(cluster)
+        # Node 2 leads the data; node 1 the transaction, so that its markers pass through the proxy.
+        create_on(cluster, "notes", 2)
+        create_on(cluster, "__transaction_state", 1, "cleanup.policy=compact")
+        producer = Producer({"bootstrap.servers": cluster.bootstrap, "transactional.id": "writer"})
+        producer.init_transactions(60)
+        producer.begin_transaction()
+        producer.produce("notes", b"committed, but not seen yet")
+        assert producer.flush(60) == 0
+        proxy.stall()
+        producer.commit_transaction(60)
+        assert (high_watermark(cluster), last_stable_offset(cluster)) == (1, 0)
+        proxy.flow()
+        wait_until(lambda: last_stable_offset(cluster) == 2, "the marker did not arrive")
+
+
 def test_kafkas_own_tools_run_and_read_the_segments(own_cluster: Callable[..., Cluster]) -> None:
     cluster = own_cluster()
     write(cluster, b"seen in the segment")
@@ -136,6 +158,8 @@ OWNER = """
 import os, signal, sys, time
 from fanout.demo.cluster import Cluster
 from fanout.errors import UnreachableError
+
+from .proxy import StallingProxy
 
 def fail(_cluster):
     raise RuntimeError("on purpose")
@@ -218,6 +242,31 @@ def setting(cluster: Cluster, node: int, name: str) -> str:
     )
     (line,) = (line for line in described.splitlines() if line.strip().startswith(f"{name}="))
     return line.strip().split(" ")[0].removeprefix(f"{name}=")
+
+
+def create_on(cluster: Cluster, topic: str, node: int, setting: str = "cleanup.policy=delete") -> None:
+    """Makes `topic` with one partition, which lives on `node` alone."""
+    where = ["--replica-assignment", str(node), "--config", setting, "--config", "min.insync.replicas=1"]
+    cluster.tool("kafka-topics", ["--create", "--topic", topic, *where])
+
+
+def high_watermark(cluster: Cluster) -> int:
+    """The end of the topic `notes` as replicated."""
+    return end_of_notes(cluster, IsolationLevel.READ_UNCOMMITTED)
+
+
+def last_stable_offset(cluster: Cluster) -> int:
+    """The end of the topic `notes` for read_committed readers."""
+    return end_of_notes(cluster, IsolationLevel.READ_COMMITTED)
+
+
+def end_of_notes(cluster: Cluster, isolation: IsolationLevel) -> int:
+    """The end of the topic `notes` for readers of one isolation level."""
+    admin = AdminClient({"bootstrap.servers": cluster.bootstrap})
+    wanted = TopicPartition("notes", 0)
+    listed = admin.list_offsets({wanted: OffsetSpec.latest()}, isolation_level=isolation)  # type: ignore[no-untyped-call]
+    offset: int = listed[wanted].result().offset
+    return offset
 
 
 def wait_until(holds: Callable[[], bool], otherwise: str) -> None:

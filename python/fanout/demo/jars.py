@@ -64,7 +64,7 @@ def class_path() -> str:
     stamp = folder / "pom.sha256"
     if not _is_stamped(stamp, digest):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(folder.with_suffix(".lock")):
+        with _locked(folder.with_name(f"{folder.name}.lock")):
             if not _is_stamped(stamp, digest):
                 _fetch(folder)
                 stamp.write_text(digest, encoding="ascii")
