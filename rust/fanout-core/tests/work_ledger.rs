@@ -222,7 +222,7 @@ impl Mutant {
     fn count(&mut self, offset: i64, fate: Fate) {
         match fate {
             Fate::Dead if self.bug != Bug::CountsDeadLettersAsDone => {
-                self.point.dead.add(origin(offset))
+                self.point.dead.add(origin(offset));
             }
             _ => self.point.done.add(origin(offset)),
         }
