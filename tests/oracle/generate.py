@@ -49,7 +49,7 @@ class Generator:
         self.topic = topic
         self.recipe = recipe
         self.ledger = Ledger()
-        self._bootstrap = bootstrap
+        self.bootstrap = bootstrap
         self._next = 0
         self._producers: dict[str, Producer] = {}
         self._failed: list[str] = []
@@ -148,11 +148,11 @@ class Generator:
 
     def _settings(self) -> dict[str, str | int | float | bool]:
         return {
-            "bootstrap.servers": self._bootstrap,
+            "bootstrap.servers": self.bootstrap,
             "acks": "all",
             "enable.idempotence": True,
             "linger.ms": 5,
-            "batch.num.messages": 2_000,
+            "batch.num.messages": 500,
             "queue.buffering.max.messages": 500_000,
             # The partitioner of Java producers: what a forwarder meets is its hash taken modulo the source partitions.
             "partitioner": "murmur2_random",

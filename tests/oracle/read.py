@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -19,11 +19,22 @@ with warnings.catch_warnings():
     # kafka-python loads its schemas with functions that Python 3.11 deprecated (and 3.13 took back).
     warnings.filterwarnings("ignore", message="(read|open)_text is deprecated", category=DeprecationWarning)
     import kafka
+    from kafka.partitioner import murmur2
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["READERS", "committed_offsets", "end_state", "ends", "read", "read_with_kafka_python", "unstable"]
+__all__ = [
+    "READERS",
+    "Ends",
+    "committed_offsets",
+    "end_state",
+    "ends",
+    "murmur2",
+    "read",
+    "read_with_kafka_python",
+    "unstable",
+]
 
 Isolation = Literal["read_committed", "read_uncommitted"]
 
@@ -89,13 +100,34 @@ READERS: dict[str, Callable[[str, str], Iterator[Record]]] = {
 }
 
 
-def ends(bootstrap: str, topic: str, *, isolation: Isolation = "read_committed") -> dict[int, int]:
-    """The end of each partition: its last stable offset for read_committed, else its high watermark."""
-    consumer = _consumer(bootstrap, isolation)
-    try:
-        return _ends(consumer, topic)
-    finally:
-        consumer.close()
+class Ends:
+    """The ends of a topic's partitions, over connections that stay: for asking often."""
+
+    def __init__(self, bootstrap: str, topic: str) -> None:
+        self._topic = topic
+        self._stable = _consumer(bootstrap, "read_committed")
+        self._high = _consumer(bootstrap, "read_uncommitted")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stable.close()
+        self._high.close()
+
+    def stable(self) -> dict[int, int]:
+        """Last stable offset of each partition: up to where read_committed readers see."""
+        return _ends(self._stable, self._topic)
+
+    def high(self) -> dict[int, int]:
+        """High watermark of each partition: up to where records are acknowledged."""
+        return _ends(self._high, self._topic)
+
+
+def ends(bootstrap: str, topic: str) -> dict[int, int]:
+    """Last stable offset of each partition: the end as read_committed readers see it."""
+    with Ends(bootstrap, topic) as found:
+        return found.stable()
 
 
 def committed_offsets(bootstrap: str, group: str, topic: str) -> dict[int, int]:
@@ -116,7 +148,8 @@ def unstable(bootstrap: str, *topics: str) -> dict[str, tuple[int, int]]:
     """Partitions in which a transaction is open: `topic/partition` → last stable offset, high watermark."""
     found: dict[str, tuple[int, int]] = {}
     for topic in topics:
-        stable, high = ends(bootstrap, topic), ends(bootstrap, topic, isolation="read_uncommitted")
+        with Ends(bootstrap, topic) as marks:
+            stable, high = marks.stable(), marks.high()
         found |= {f"{topic}/{p}": (stable[p], high[p]) for p in high if stable[p] < high[p]}
     return found
 
