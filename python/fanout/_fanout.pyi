@@ -1,7 +1,7 @@
 """The compiled half of fanout: what each record costs is paid here."""
 
-from collections.abc import Mapping
-from typing import Literal, final
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, final
 
 __version__: str
 """Version of the package."""
@@ -60,3 +60,73 @@ class Cluster:
 
     def stuck_by(self, topic: str, partition: int) -> list[tuple[int, int, int]]:
         """Who holds the last stable offset back: producer id, epoch and first offset of each open transaction."""
+
+@final
+class Intake:
+    """What one consumer has read and not yet settled: what may run now, and how far it is safe to commit.
+
+    A record is known by a number. Numbers of a partition that was given away and taken again differ from before, so
+    a late result names nothing. Calls may come from any thread; none blocks for longer than its own work.
+    """
+
+    def __new__(
+        cls,
+        topic: str,
+        order: str,
+        *,
+        limits: tuple[int, int],
+        run: tuple[str, Mapping[int, int]] | None = None,
+    ) -> Intake:
+        """Holds no partition yet.
+
+        `order`: what runs one at a time, `key`, `partition` or `none`. `limits`: most records and most bytes read and
+        not settled. `run`: its id, and the source partition of each target partition.
+        """
+
+    def assign(self, partition: int, offset: int, metadata: str) -> None:
+        """Begins a partition at what its group has committed: the next record to read, and the commit's metadata.
+
+        Raises `WorkError` in a run when the commit is not one of this run's workers.
+        """
+
+    def take(self, messages: list[Any]) -> tuple[list[tuple[int, Any]], list[Any]]:
+        """Takes `confluent_kafka.Message`s in; returns those that may run, each with its number, and those in error.
+
+        A message that tells of a partition's end moves the position over markers. Messages of a partition that is not
+        held, or that were taken before, are dropped. Raises `WorkError` in a run for a record that was forged, doubled
+        or reordered; nothing of that call runs then.
+        """
+
+    def settle(self, done: list[int], dead: list[int]) -> list[tuple[int, Any]]:
+        """Settles records whose handlers are done, and those the broker has as dead letters; returns what may run next.
+
+        Numbers of an assignment that is over change nothing.
+        """
+
+    def close(self, partitions: Sequence[int]) -> set[int]:
+        """Takes nothing more from these partitions and lets nothing that waits run; returns their assignments."""
+
+    def forget(self, partitions: Sequence[int]) -> None:
+        """Lets partitions go: what is settled later is never committed."""
+
+    def due(self) -> list[tuple[int, int, str]]:
+        """Partition, offset and metadata of each commit point that moved since it was last committed."""
+
+    def committed(self, partition: int, offset: int) -> None:
+        """Notes that the broker has acknowledged a commit."""
+
+    def positions(self) -> dict[int, tuple[int, int]]:
+        """By partition held: the offset committed, and the offset after the last record read."""
+
+    def room(self) -> int:
+        """How many more records may be read. 0: read none, and go on polling."""
+
+    def in_flight(self) -> tuple[int, int]:
+        """Records and bytes read and not settled."""
+
+    def late(self) -> int:
+        """Records and results that came twice, or for an assignment that was over."""
+
+    @staticmethod
+    def assignment_of(record: int) -> int:
+        """Which assignment of a partition a record's number belongs to."""

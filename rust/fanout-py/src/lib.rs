@@ -3,6 +3,7 @@
 //! | door | into the core | out of it |
 //! |---|---|---|
 //! | `Cluster` | questions about ends, committed offsets, owners | answers, checked per partition |
+//! | `Intake` | a batch of messages; a batch of results | what may run; what to commit |
 
 #![expect(
     clippy::needless_pass_by_value,
@@ -11,6 +12,7 @@
 
 mod cluster;
 mod error;
+mod work;
 
 use pyo3::prelude::*;
 
@@ -18,5 +20,6 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _fanout(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
-    module.add_class::<cluster::Cluster>()
+    module.add_class::<cluster::Cluster>()?;
+    module.add_class::<work::Intake>()
 }
