@@ -1,0 +1,182 @@
+//! The batches in a Fetch answer.
+
+use super::crc::crc32c;
+use super::error::BatchError;
+use super::header::{BatchHeader, CRC_FROM, HEADER_LEN, LENGTH_ENDS_AT, MAGIC_AT};
+use super::records::Records;
+
+/// One batch, as it came.
+#[derive(Debug, Clone, Copy)]
+pub struct Batch<'a> {
+    /// Its header, checked.
+    pub header: BatchHeader,
+    bytes: &'a [u8],
+}
+
+impl<'a> Batch<'a> {
+    /// Reads the batch that is the whole of `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// If `bytes` is shorter or longer than the batch, or its header cannot be.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, BatchError> {
+        let found = bytes.len();
+        let header = bytes.first_chunk().ok_or(BatchError::CutShort {
+            needed: HEADER_LEN,
+            found,
+        })?;
+        let header = BatchHeader::parse(header)?;
+        let needed = header.total_len();
+        match bytes.get(..needed) {
+            None => Err(BatchError::CutShort { needed, found }),
+            Some(_) if needed < found => Err(BatchError::Trailing {
+                bytes: found - needed,
+            }),
+            Some(bytes) => Ok(Self { header, bytes }),
+        }
+    }
+
+    /// All bytes of the batch, header included.
+    #[must_use]
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The records, packed as they are.
+    #[must_use]
+    pub fn payload(&self) -> &'a [u8] {
+        &self.bytes[HEADER_LEN..]
+    }
+
+    /// Compares the CRC with the bytes it covers.
+    ///
+    /// Ask this of control batches and of aborted ones too, before they are passed
+    /// over: a flipped bit could have made them so.
+    ///
+    /// # Errors
+    ///
+    /// If they differ.
+    pub fn verify_crc(&self) -> Result<(), BatchError> {
+        let computed = crc32c(&self.bytes[CRC_FROM..]);
+        if computed == self.header.crc {
+            return Ok(());
+        }
+        Err(BatchError::Crc {
+            stored: self.header.crc,
+            computed,
+        })
+    }
+
+    /// Walks the records in `payload`: this batch's own, as
+    /// [`Unpacker::unpack`](super::Unpacker::unpack) gave it.
+    ///
+    /// # Errors
+    ///
+    /// If `payload` is too short for the records announced.
+    pub fn records<'p>(&self, payload: &'p [u8]) -> Result<Records<'p>, BatchError> {
+        Records::of(&self.header, payload)
+    }
+}
+
+/// Takes the batches of a Fetch answer one by one.
+///
+/// An answer may end inside a batch: the iterator ends there too, and the rest
+/// comes with the next fetch. Only when not even the first batch is whole can the
+/// next fetch not help unless it asks for more: see [`Batches::cut_first`].
+///
+/// After an error the iterator ends: where the next batch would begin is unknown.
+#[derive(Debug, Clone)]
+pub struct Batches<'a> {
+    rest: &'a [u8],
+    limit_bytes: usize,
+    next_offset: i64,
+    cut_first: Option<usize>,
+    begun: bool,
+}
+
+impl<'a> Batches<'a> {
+    /// Reads `records` of a Fetch answer; a batch above `limit_bytes` is an error.
+    #[must_use]
+    pub fn new(records: &'a [u8], limit_bytes: usize) -> Self {
+        Self {
+            rest: records,
+            limit_bytes,
+            next_offset: 0,
+            cut_first: None,
+            begun: false,
+        }
+    }
+
+    /// How many bytes the first batch needs, if the answer was too short for it.
+    ///
+    /// Known once the iterator has ended. An answer that ends inside the length
+    /// field itself needs at least a header.
+    #[must_use]
+    pub fn cut_first(&self) -> Option<usize> {
+        self.cut_first
+    }
+
+    fn take(&mut self) -> Result<Option<Batch<'a>>, BatchError> {
+        let Some(needed) = self.announced_len()? else {
+            return Ok(None);
+        };
+        let Some((bytes, rest)) = self.rest.split_at_checked(needed) else {
+            return Ok(self.end_cut(needed));
+        };
+        let batch = Batch::parse(bytes)?;
+        let (base_offset, expected) = (batch.header.base_offset, self.next_offset);
+        if base_offset < expected {
+            return Err(BatchError::BaseOffset {
+                base_offset,
+                expected,
+            });
+        }
+        self.rest = rest;
+        self.next_offset = batch.header.next_offset();
+        self.begun = true;
+        Ok(Some(batch))
+    }
+
+    /// Bytes of the batch at the front, as far as its first bytes can be believed.
+    fn announced_len(&mut self) -> Result<Option<usize>, BatchError> {
+        if let Some(&magic) = self.rest.get(MAGIC_AT) {
+            // Before the length: older formats have shorter lengths than any v2 batch.
+            if magic != 2 {
+                let found = magic.cast_signed();
+                return Err(BatchError::Magic { found });
+            }
+        }
+        let Some(&[a, b, c, d]) = self.rest.get(8..LENGTH_ENDS_AT) else {
+            if !self.rest.is_empty() {
+                self.end_cut(HEADER_LEN);
+            }
+            return Ok(None);
+        };
+        let length = i32::from_be_bytes([a, b, c, d]);
+        let limit = self.limit_bytes;
+        match usize::try_from(length).map(|length| length.saturating_add(LENGTH_ENDS_AT)) {
+            Ok(total) if (HEADER_LEN..=limit).contains(&total) => Ok(Some(total)),
+            _ => Err(BatchError::Length { length, limit }),
+        }
+    }
+
+    fn end_cut(&mut self, needed: usize) -> Option<Batch<'a>> {
+        if !self.begun {
+            self.cut_first = Some(needed);
+        }
+        self.rest = &[];
+        None
+    }
+}
+
+impl<'a> Iterator for Batches<'a> {
+    type Item = Result<Batch<'a>, BatchError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let taken = self.take();
+        if taken.is_err() {
+            self.rest = &[];
+        }
+        taken.transpose()
+    }
+}
