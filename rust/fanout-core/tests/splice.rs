@@ -1,5 +1,13 @@
 //! Properties of the way a record takes through fanout: walked, copied, sealed.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::unwrap_used,
+    reason = "small numbers that the test itself chose"
+)]
+
 mod reference;
 
 use bytes::Bytes;

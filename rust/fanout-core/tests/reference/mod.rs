@@ -8,26 +8,26 @@ use proptest::option;
 use proptest::prelude::*;
 
 /// A header: name and value.
-pub type Header = (Vec<u8>, Option<Vec<u8>>);
+pub(crate) type Header = (Vec<u8>, Option<Vec<u8>>);
 
 /// A record, with its absolute offset and timestamp.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plain {
-    pub offset: i64,
-    pub timestamp: i64,
-    pub key: Option<Vec<u8>>,
-    pub value: Option<Vec<u8>>,
-    pub headers: Vec<Header>,
+pub(crate) struct Plain {
+    pub(crate) offset: i64,
+    pub(crate) timestamp: i64,
+    pub(crate) key: Option<Vec<u8>>,
+    pub(crate) value: Option<Vec<u8>>,
+    pub(crate) headers: Vec<Header>,
 }
 
 /// What a batch says of itself.
 #[derive(Debug, Clone, Copy)]
-pub struct Shape {
-    pub base_offset: i64,
-    pub attributes: i16,
-    pub base_timestamp: i64,
-    pub max_timestamp: i64,
-    pub producer: (i64, i16, i32),
+pub(crate) struct Shape {
+    pub(crate) base_offset: i64,
+    pub(crate) attributes: i16,
+    pub(crate) base_timestamp: i64,
+    pub(crate) max_timestamp: i64,
+    pub(crate) producer: (i64, i16, i32),
 }
 
 impl Default for Shape {
@@ -42,7 +42,7 @@ impl Default for Shape {
     }
 }
 
-pub fn varint(out: &mut Vec<u8>, value: i64) {
+pub(crate) fn varint(out: &mut Vec<u8>, value: i64) {
     let mut raw = (value.wrapping_shl(1) ^ (value >> 63)) as u64;
     while raw > 127 {
         out.push(raw as u8 | 128);
@@ -57,7 +57,7 @@ fn bytes(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
 }
 
 /// The payload of a batch with `records`.
-pub fn payload(shape: &Shape, records: &[Plain]) -> Vec<u8> {
+pub(crate) fn payload(shape: &Shape, records: &[Plain]) -> Vec<u8> {
     let mut out = Vec::new();
     for record in records {
         let mut body = vec![0];
@@ -80,7 +80,7 @@ pub fn payload(shape: &Shape, records: &[Plain]) -> Vec<u8> {
 }
 
 /// A batch of `records` around a payload that may be packed.
-pub fn batch_around(shape: &Shape, records: &[Plain], payload: &[u8]) -> Vec<u8> {
+pub(crate) fn batch_around(shape: &Shape, records: &[Plain], payload: &[u8]) -> Vec<u8> {
     let last = records
         .last()
         .map_or(0, |record| record.offset - shape.base_offset);
@@ -105,12 +105,12 @@ pub fn batch_around(shape: &Shape, records: &[Plain], payload: &[u8]) -> Vec<u8>
 }
 
 /// A batch that is not packed.
-pub fn batch(shape: &Shape, records: &[Plain]) -> Vec<u8> {
+pub(crate) fn batch(shape: &Shape, records: &[Plain]) -> Vec<u8> {
     batch_around(shape, records, &payload(shape, records))
 }
 
 /// The sum a batch's own says it has, put right after its bytes were changed.
-pub fn with_right_crc(mut batch: Vec<u8>) -> Vec<u8> {
+pub(crate) fn with_right_crc(mut batch: Vec<u8>) -> Vec<u8> {
     let sum = crc32c(&batch[21..]);
     batch[17..21].copy_from_slice(&sum.to_be_bytes());
     batch
@@ -125,7 +125,7 @@ fn crc32c(bytes: &[u8]) -> u32 {
 }
 
 /// Reads batches that are whole, sound and not packed; panics on any other.
-pub fn read(mut batch: &[u8]) -> Vec<Plain> {
+pub(crate) fn read(mut batch: &[u8]) -> Vec<Plain> {
     let base_offset = i64::from_be_bytes(batch[..8].try_into().unwrap());
     let base_timestamp = i64::from_be_bytes(batch[27..35].try_into().unwrap());
     let count = i32::from_be_bytes(batch[57..61].try_into().unwrap());
@@ -208,7 +208,9 @@ prop_compose! {
 }
 
 /// A sound batch, with holes as compaction leaves them, and its records.
-pub fn any_batch(records: std::ops::Range<usize>) -> impl Strategy<Value = (Shape, Vec<Plain>)> {
+pub(crate) fn any_batch(
+    records: std::ops::Range<usize>,
+) -> impl Strategy<Value = (Shape, Vec<Plain>)> {
     (vec(record(), records), 0..i64::from(i32::MAX), timestamp()).prop_map(
         |(records, base_offset, base_timestamp)| {
             let mut next = base_offset;
