@@ -3,6 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, final
 
+from fanout.config.forward import ForwardSettings
+from fanout.errors import FanoutError
+
 __version__: str
 """Version of the package."""
 
@@ -54,6 +57,18 @@ class Cluster:
 
     def take_over(self, transactional_id: str) -> None:
         """Makes this process the owner: on return no transaction of the id is open and its markers are written."""
+
+    def first_record(self, topic: str, partition: int, start: int, end: int) -> FirstRecord:
+        """Reads read-committed from `start` to the first record, or to `end`, a high watermark.
+
+        Waits at most 2 s for progress: an open transaction, or markers that are late, give the state "unknown".
+        """
+
+    def count(self, topic: str, partition: int, start: int, end: int) -> tuple[int, int]:
+        """Records of [start, end) that a read-committed reader sees, and the sum of their mixes mod 2^64.
+
+        Read from batch headers; batches with holes are opened. The mix is `mix64(partition, offset)` of DESIGN.md.
+        """
 
     def delete_topic(self, topic_id: str) -> None:
         """Deletes a topic by its id, so that another one made under its name is safe."""
@@ -130,3 +145,131 @@ class Intake:
     @staticmethod
     def assignment_of(record: int) -> int:
         """Which assignment of a partition a record's number belongs to."""
+
+@final
+class FirstRecord:
+    """What stands first in a stretch of a partition."""
+
+    @property
+    def state(self) -> Literal["record", "end", "unknown"]:
+        """A record; nothing but markers and aborted data up to the end; or neither was reached in time."""
+
+    @property
+    def offset(self) -> int:
+        """The record's offset, the end, or how far the reader came."""
+
+    @property
+    def origin(self) -> tuple[int, int] | None:
+        """Source partition and offset of the record; None without a header that can be read."""
+
+@final
+class Forwarder:
+    """The forward engine: one lane per source partition, each on a thread of its own."""
+
+    def __new__(cls, settings: ForwardSettings) -> Forwarder:
+        """Checks the settings; nothing is dialled yet. Raises `ConfigError` naming the one that cannot work."""
+
+    def run(self) -> list[LaneEnd]:
+        """Blocks, without the GIL, until every lane has ended; to be called once.
+
+        A lane that fails leaves the others alone: its error is in its `LaneEnd`. Raises `RefusedError` before any
+        lane starts if the cluster does not allow the work, `UnreachableError` if it does not answer.
+        """
+
+    def stop(self) -> None:
+        """Lets every lane commit what it has carried, then end. Returns at once; callable from any thread."""
+
+    def abort(self) -> None:
+        """Ends every lane at its next wait; open transactions are aborted by their next owner."""
+
+    def stats(self) -> list[LaneStats]:
+        """What each lane has done so far. Callable from any thread, also while `run` blocks."""
+
+@final
+class LaneStats:
+    """Counters of one lane at one moment."""
+
+    @property
+    def partition(self) -> int:
+        """Source partition."""
+
+    @property
+    def state(self) -> Literal["starting", "running", "waiting", "ended"]:
+        """`waiting`: at the end of the source, for more."""
+
+    @property
+    def position(self) -> int:
+        """Committed source offset."""
+
+    @property
+    def last_stable(self) -> int:
+        """The source's last stable offset at the last fetch."""
+
+    @property
+    def records(self) -> int:
+        """Records posted to the target, those of aborted transactions too."""
+
+    @property
+    def bytes(self) -> int:
+        """Record bytes read from the source, as they travelled."""
+
+    @property
+    def commits(self) -> int:
+        """Transactions committed."""
+
+    @property
+    def renewals(self) -> int:
+        """Transactions given up and begun again."""
+
+    @property
+    def resends(self) -> int:
+        """Batches sent more than once."""
+
+    @property
+    def stripped(self) -> int:
+        """Headers named `fanout.…` from outside that were left out."""
+
+    @property
+    def batches(self) -> dict[str, int]:
+        """Source batches by `way:reason`: how they travelled, and why not whole."""
+
+@final
+class LaneEnd:
+    """The last word of one lane."""
+
+    @property
+    def partition(self) -> int:
+        """Source partition."""
+
+    @property
+    def position(self) -> int:
+        """Committed source offset, as far as the lane knows it; −1 if it never owned the lane."""
+
+    @property
+    def count(self) -> int:
+        """Records forwarded below `position` under this group."""
+
+    @property
+    def sum(self) -> int:
+        """Sum of their mixes mod 2^64."""
+
+    @property
+    def outcome(self) -> Literal["end", "stopped", "failed"]:
+        """Reached its end, was told to stop, or see `error`."""
+
+    @property
+    def error(self) -> FanoutError | None:
+        """Why it failed; None if it did not."""
+
+def allot(loads: Sequence[int], targets: int) -> list[list[int]]:
+    """Deals target partitions 0 to `targets` − 1 to source partitions, in proportion to their loads in records.
+
+    Each source partition gets at least one, and the same input gives the same answer everywhere. Raises `ConfigError`
+    if there are fewer targets than source partitions.
+    """
+
+def partition_for(partitioner: str, key: bytes, partitions: int) -> int | None:
+    """Where a record with this key goes among so many partitions; None where the partitioner leaves it to turn.
+
+    `partitioner`: "murmur2" (Java), "crc32" (librdkafka's default), "fnv1a" (Sarama), "xxh3" (inside allotments).
+    """

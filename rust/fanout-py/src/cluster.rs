@@ -9,6 +9,8 @@ use fanout_core::cluster::groups::{commit, committed, Committed};
 use fanout_core::cluster::producers::{initialise, NOBODY};
 use fanout_core::cluster::{topics, Client, ClientSettings};
 use fanout_core::error::{Error, Result};
+use fanout_core::forward::scan::{head, tally, Head};
+use fanout_core::record::TopicPartition;
 use pyo3::prelude::*;
 use uuid::Uuid;
 
@@ -17,6 +19,17 @@ use crate::error::raise;
 /// How long a transaction may stay open after a take-over: the one who takes over opens none.
 const TAKE_OVER_TIMEOUT_MS: i32 = 30_000;
 
+/// A reader that gets nothing new for so long gives up for this time.
+const HEAD_PATIENCE: Duration = Duration::from_secs(2);
+
+/// See `_fanout.pyi`.
+#[pyclass(module = "fanout._fanout", frozen, get_all)]
+pub(crate) struct FirstRecord {
+    state: &'static str,
+    offset: i64,
+    origin: Option<(i32, i64)>,
+}
+
 /// See `_fanout.pyi`.
 #[pyclass(module = "fanout._fanout", frozen)]
 pub(crate) struct Cluster {
@@ -24,6 +37,11 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
+    fn settings(&self) -> ClientSettings {
+        let client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        client.settings().clone()
+    }
+
     /// Runs `work` on the client with the GIL released.
     fn with<T: Send>(
         &self,
@@ -121,6 +139,50 @@ impl Cluster {
         self.with(py, |client| {
             initialise(client, transactional_id, TAKE_OVER_TIMEOUT_MS, NOBODY).map(drop)
         })
+    }
+
+    fn first_record(
+        &self,
+        py: Python<'_>,
+        topic: &str,
+        partition: i32,
+        start: i64,
+        end: i64,
+    ) -> PyResult<FirstRecord> {
+        let at = TopicPartition::new(topic, partition);
+        // A client of its own: a long read must not hold up the other questions.
+        let settings = self.settings();
+        let found = py
+            .detach(|| head(settings, &at, (start, end), HEAD_PATIENCE))
+            .map_err(raise)?;
+        let (state, offset, origin) = match found {
+            Head::Record { offset, origin } => ("record", offset, origin),
+            Head::End => ("end", end, None),
+            Head::Unknown { offset } => ("unknown", offset, None),
+        };
+        let origin = origin.map(|origin| (origin.partition, origin.offset));
+        Ok(FirstRecord {
+            state,
+            offset,
+            origin,
+        })
+    }
+
+    fn count(
+        &self,
+        py: Python<'_>,
+        topic: &str,
+        partition: i32,
+        start: i64,
+        end: i64,
+    ) -> PyResult<(u64, u64)> {
+        let at = TopicPartition::new(topic, partition);
+        let settings = self.settings();
+        let patience = settings.deadline;
+        let counted = py
+            .detach(|| tally(settings, &at, (start, end), patience))
+            .map_err(raise)?;
+        Ok((counted.count, counted.sum))
     }
 
     fn delete_topic(&self, py: Python<'_>, topic_id: &str) -> PyResult<()> {

@@ -2,8 +2,11 @@
 //!
 //! | door | into the core | out of it |
 //! |---|---|---|
+//! | `Forwarder` | settings, once; stop | counters at any time; how each lane ended |
 //! | `Cluster` | questions about ends, committed offsets, owners | answers, checked per partition |
 //! | `Intake` | a batch of messages; a batch of results | what may run; what to commit |
+//! | `allot`, `partition_for` | loads; a key | allotments; a partition |
+//! | logging | – | the core's log lines, to the loggers `fanout_core.*` |
 
 #![expect(
     clippy::needless_pass_by_value,
@@ -12,6 +15,8 @@
 
 mod cluster;
 mod error;
+mod forward;
+mod route;
 mod work;
 
 use pyo3::prelude::*;
@@ -19,7 +24,17 @@ use pyo3::prelude::*;
 /// The compiled half of fanout.
 #[pymodule]
 fn _fanout(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    // Only fails if a logger is set already, which then serves as well.
+    if pyo3_log::try_init().is_err() {
+        log::debug!("another logger was set before fanout's");
+    }
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_function(wrap_pyfunction!(route::allot, module)?)?;
+    module.add_function(wrap_pyfunction!(route::partition_for, module)?)?;
     module.add_class::<cluster::Cluster>()?;
+    module.add_class::<cluster::FirstRecord>()?;
+    module.add_class::<forward::Forwarder>()?;
+    module.add_class::<forward::LaneEnd>()?;
+    module.add_class::<forward::LaneStats>()?;
     module.add_class::<work::Intake>()
 }

@@ -17,29 +17,27 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::seam::{Answer, Interrupt, Produce, Step};
 use super::verdict::{judge_answer, Verdict};
+use crate::batch::SealedBatch;
+use crate::cluster::Failure;
 use crate::record::TopicPartition;
 
 /// Produce requests without an answer, per broker.
 const MAX_IN_FLIGHT: usize = 5;
 
-/// Posted bytes that are worth a request of their own.
+/// Posted bytes that are worth a request of their own, at most.
 const REQUEST_BYTES: usize = 512 * 1024;
 
-/// A finished batch.
-#[derive(Debug)]
-pub struct Sealed {
-    /// The batch, ready for the wire.
-    pub bytes: Vec<u8>,
-    /// Source offset of its first record.
-    pub first_offset: i64,
-}
+/// Requests that the budget holds, at least: fewer would leave the broker idle.
+const REQUESTS_HELD: usize = 8;
 
 /// A batch with its target and its place in the order of posting.
 #[derive(Debug)]
 struct Parcel {
     target: i32,
     number: u64,
-    sealed: Sealed,
+    sealed: SealedBatch,
+    /// Source offset of its first record.
+    first_offset: i64,
 }
 
 /// The batches of one lane that the target has not acknowledged yet.
@@ -47,6 +45,7 @@ pub struct Outbox<P> {
     produce: P,
     source: TopicPartition,
     budget: usize,
+    request_bytes: usize,
     ready: BTreeMap<i32, VecDeque<Parcel>>,
     flying: BTreeMap<i32, VecDeque<Vec<Parcel>>>,
     posted: u64,
@@ -65,6 +64,7 @@ impl<P: Produce> Outbox<P> {
             produce,
             source,
             budget,
+            request_bytes: REQUEST_BYTES.min(budget / REQUESTS_HELD),
             ready: BTreeMap::new(),
             flying: BTreeMap::new(),
             posted: 0,
@@ -108,18 +108,19 @@ impl<P: Produce> Outbox<P> {
     /// # Errors
     ///
     /// If a batch sent earlier cannot be delivered.
-    pub fn post(&mut self, target: i32, sealed: Sealed) -> Step<()> {
-        let size = sealed.bytes.len();
+    pub fn post(&mut self, target: i32, sealed: SealedBatch, first_offset: i64) -> Step<()> {
+        let size = sealed.bytes().len();
         self.posted += 1;
         let parcel = Parcel {
             target,
             number: self.posted,
             sealed,
+            first_offset,
         };
         self.ready.entry(target).or_default().push_back(parcel);
         self.ready_bytes += size;
         self.held_bytes += size;
-        if self.ready_bytes >= REQUEST_BYTES {
+        if self.ready_bytes >= self.request_bytes {
             self.dispatch()?;
         }
         while self.held_bytes > self.budget && self.await_one()? {}
@@ -160,7 +161,7 @@ impl<P: Produce> Outbox<P> {
             let Some(parcel) = queue.pop_front() else {
                 continue;
             };
-            self.ready_bytes -= parcel.sealed.bytes.len();
+            self.ready_bytes -= parcel.sealed.bytes().len();
             match self.produce.leader(target) {
                 Ok(node) => requests.entry(node).or_default().push(parcel),
                 Err(_) => homeless.push(parcel),
@@ -185,7 +186,7 @@ impl<P: Produce> Outbox<P> {
     fn send(&mut self, node: i32, parcels: Vec<Parcel>) -> Step<()> {
         let batches: Vec<_> = parcels
             .iter()
-            .map(|parcel| (parcel.target, &parcel.sealed.bytes[..]))
+            .map(|parcel| (parcel.target, parcel.sealed.bytes()))
             .collect();
         let sent = self.produce.send(node, &batches);
         self.flying.entry(node).or_default().push_back(parcels);
@@ -235,7 +236,7 @@ impl<P: Produce> Outbox<P> {
         let mut why = String::new();
         for parcel in request {
             let answer = answers.iter().find(|answer| answer.target == parcel.target);
-            match judge_answer(answer, &self.source, parcel.sealed.first_offset) {
+            match judge_answer(answer, &self.source, parcel.first_offset) {
                 Verdict::Acknowledged(base) => self.acknowledged(parcel, base)?,
                 Verdict::Again(reason) => {
                     why = reason;
@@ -258,7 +259,7 @@ impl<P: Produce> Outbox<P> {
 
     fn acknowledged(&mut self, parcel: Parcel, base: Option<i64>) -> Step<()> {
         self.gate_open = true;
-        self.held_bytes = self.held_bytes.saturating_sub(parcel.sealed.bytes.len());
+        self.held_bytes = self.held_bytes.saturating_sub(parcel.sealed.bytes().len());
         if let Some(base) = base {
             let before = self.last_base.insert(parcel.target, base);
             if before.is_some_and(|before| base <= before) {
@@ -268,14 +269,11 @@ impl<P: Produce> Outbox<P> {
                 )));
             }
         }
-        let mut buffer = parcel.sealed.bytes;
-        buffer.clear();
-        self.spare.push(buffer);
+        self.spare.push(parcel.sealed.into_buffer());
         Ok(())
     }
 
-    fn recover_after(&mut self, node: i32, failure: crate::cluster::Failure) -> Step<()> {
-        use crate::cluster::Failure;
+    fn recover_after(&mut self, node: i32, failure: Failure) -> Step<()> {
         let reason = match failure {
             Failure::Stop(error) => return Err(Interrupt::Stop(error)),
             Failure::Missing(error) => error.to_string(),
@@ -320,7 +318,7 @@ impl<P: Produce> Outbox<P> {
             unsent = rest;
             let batches: Vec<_> = request
                 .iter()
-                .map(|parcel| (parcel.target, &parcel.sealed.bytes[..]))
+                .map(|parcel| (parcel.target, parcel.sealed.bytes()))
                 .collect();
             let sent = self.produce.send(node, &batches);
             match sent.and_then(|()| self.produce.receive(node)) {
@@ -334,7 +332,7 @@ impl<P: Produce> Outbox<P> {
                     }
                     unsent.extend(failed);
                 }
-                Err(crate::cluster::Failure::Stop(error)) => return Err(Interrupt::Stop(error)),
+                Err(Failure::Stop(error)) => return Err(Interrupt::Stop(error)),
                 Err(_) => {
                     self.produce.refresh(&[node]);
                     unsent.extend(request);

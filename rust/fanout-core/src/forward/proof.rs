@@ -63,7 +63,15 @@ mod tests {
         };
         assert_eq!(mark.to_string(), "fanout1 12 000000000000feed b9Xx");
         assert_eq!(mark.to_string().parse(), Ok(mark));
-        for foreign in ["", "fanout1", "fanout1 1 2", "fanout1 -1 00 t", "fanout1 1 zz t", "other 1 00 t", "fanout1 1 00 t more"] {
+        for foreign in [
+            "",
+            "fanout1",
+            "fanout1 1 2",
+            "fanout1 -1 00 t",
+            "fanout1 1 zz t",
+            "other 1 00 t",
+            "fanout1 1 00 t more",
+        ] {
             assert!(foreign.parse::<Mark>().is_err(), "{foreign}");
         }
     }

@@ -1,0 +1,357 @@
+//! The lane: one source partition, strictly in sequence, its outputs and its offset in one transaction.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::outbox::Outbox;
+use super::proof::Mark;
+use super::seam::{Commit, Fetch, Fetched, Interrupt, Produce, Step};
+use super::spread::{Broken, Spread};
+use super::stats::{LaneStats, State};
+use super::transaction::{Transaction, TransactionLimits};
+use super::visible::visible_batches;
+use crate::clock::Clock;
+use crate::cluster::groups::Committed;
+use crate::cluster::producers::{Producer, NOBODY};
+use crate::cluster::Cancel;
+use crate::error::{Error, Result};
+use crate::record::{Tally, TopicPartition};
+
+/// How long a fetch may wait at the broker when nothing is open: also how late a stop may be noticed.
+const IDLE_WAIT: Duration = Duration::from_millis(500);
+
+/// First and longest pause between two renewals without a commit between them.
+const RENEWAL_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
+
+/// What a lane is to do.
+#[derive(Debug, Clone)]
+pub struct LanePlan {
+    /// The source partition.
+    pub at: TopicPartition,
+    /// Where to begin when nothing is committed.
+    pub start: Option<i64>,
+    /// Where to end; `None` follows the source.
+    pub end: Option<i64>,
+    /// The target topic's id: commits for another target are not ours.
+    pub tag: String,
+    /// The longest batch that is read, in bytes.
+    pub batch_limit_bytes: usize,
+    /// When a transaction ends.
+    pub limits: TransactionLimits,
+    /// How long renewals may follow each other without a commit.
+    pub patience: Duration,
+}
+
+/// How a lane is told to end.
+#[derive(Debug, Clone, Default)]
+pub struct Control {
+    stop: Arc<AtomicBool>,
+    /// Ends every wait at once and leaves the open transaction to the next owner.
+    pub cancel: Cancel,
+}
+
+impl Control {
+    /// Lets the lane commit what it has carried, then end.
+    pub fn stop(&self) {
+        self.stop.store(true, Relaxed);
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Relaxed) || self.cancel.is_cancelled()
+    }
+}
+
+/// Why a lane ended well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It reached its end.
+    End,
+    /// It was told to stop.
+    Stopped,
+}
+
+/// The last word of a lane.
+#[derive(Debug)]
+pub struct LaneEnd {
+    /// The source partition.
+    pub at: TopicPartition,
+    /// The committed source offset, as far as this lane knows it.
+    pub position: i64,
+    /// Records forwarded below `position`.
+    pub tally: Tally,
+    /// How it ended.
+    pub outcome: Result<Outcome>,
+}
+
+/// The parts of a lane that a cluster, or its twin, stands behind.
+pub struct Seams<F, P, C> {
+    /// Reads the source.
+    pub fetch: F,
+    /// Writes to the target.
+    pub produce: Outbox<P>,
+    /// Owns the transactional id and the committed offset.
+    pub commit: C,
+}
+
+/// One source partition being forwarded.
+pub struct Lane<F, P, C> {
+    plan: LanePlan,
+    fetch: F,
+    outbox: Outbox<P>,
+    commit: C,
+    spread: Spread,
+    transaction: Transaction,
+    control: Control,
+    clock: Arc<dyn Clock>,
+    stats: Arc<LaneStats>,
+}
+
+impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
+    /// A lane that owns nothing yet.
+    pub fn new(
+        plan: LanePlan,
+        seams: Seams<F, P, C>,
+        spread: Spread,
+        (control, clock): (Control, Arc<dyn Clock>),
+        stats: Arc<LaneStats>,
+    ) -> Self {
+        let transaction = Transaction::new(NOBODY, -1, Tally::default(), plan.limits);
+        Self {
+            plan,
+            fetch: seams.fetch,
+            outbox: seams.produce,
+            commit: seams.commit,
+            spread,
+            transaction,
+            control,
+            clock,
+            stats,
+        }
+    }
+
+    /// Carries until the end, a stop, or an error that only the lane's owner can mend.
+    pub fn run(mut self) -> LaneEnd {
+        let outcome = self.carry_and_renew();
+        if let Err(error) = &outcome {
+            self.leave_nothing_open(error);
+        }
+        self.stats.set_state(State::Ended);
+        LaneEnd {
+            at: self.plan.at,
+            position: self.transaction.committed,
+            tally: self.transaction.committed_tally,
+            outcome,
+        }
+    }
+
+    /// The lane's outer loop: after every unclear end, ask who owns it and go back to what is committed.
+    fn carry_and_renew(&mut self) -> Result<Outcome> {
+        let mut renewals = 0;
+        let mut failing_since = None;
+        loop {
+            let commits = self.stats.commits.load(Relaxed);
+            let step = self.own(renewals > 0).and_then(|()| self.carry());
+            let reason = match step {
+                Ok(outcome) => return Ok(outcome),
+                Err(Interrupt::Stop(error)) => return Err(error),
+                Err(Interrupt::Renew(reason)) => reason,
+            };
+            let now = self.clock.now();
+            if self.stats.commits.load(Relaxed) > commits {
+                renewals = 0;
+                failing_since = None;
+            }
+            if now - *failing_since.get_or_insert(now) > self.plan.patience
+                || self.control.cancel.is_cancelled()
+            {
+                return Err(Error::Unreachable { reason });
+            }
+            tracing::warn!(lane = %self.plan.at, %reason, "transaction given up, beginning it again");
+            self.stats.renewals.fetch_add(1, Relaxed);
+            let pause = RENEWAL_PAUSE.0.saturating_mul(1 << renewals.min(10));
+            self.clock.sleep(pause.min(RENEWAL_PAUSE.1));
+            renewals += 1;
+        }
+    }
+
+    /// Becomes, or stays, the owner; then begins where the committed offset says.
+    fn own(&mut self, already: bool) -> Step<()> {
+        self.stats.set_state(State::Starting);
+        self.outbox.clear();
+        let producer = if already {
+            self.commit.renew(self.transaction.producer)?
+        } else {
+            self.commit.acquire()?
+        };
+        self.transaction.producer = producer;
+        let (offset, tally) = {
+            let committed = self.commit.position()?;
+            self.begin_at(committed)?
+        };
+        self.transaction = Transaction::new(producer, offset, tally, self.plan.limits);
+        self.stats.position.store(offset, Relaxed);
+        self.begin(producer);
+        Ok(())
+    }
+
+    fn begin(&mut self, producer: Producer) {
+        self.outbox.begin();
+        self.spread.begin(producer);
+    }
+
+    /// Reads the committed place; without one the lane begins at its start with nothing forwarded.
+    fn begin_at(&self, committed: Option<Committed>) -> Step<(i64, Tally)> {
+        let halted = |offset, problem, remedy: &str| Error::Halted {
+            at: self.plan.at.clone(),
+            offset,
+            problem,
+            remedy: remedy.to_owned(),
+        };
+        let Some(place) = committed else {
+            let start = self.plan.start.ok_or_else(|| {
+                let problem = "the group has no committed offset here".to_owned();
+                halted(-1, problem, "say where to begin with --from")
+            })?;
+            return Ok((start, Tally::default()));
+        };
+        let other =
+            "use a group of its own for every target; this one's offsets are left as they are";
+        let mark: Mark = place.metadata.parse().map_err(|problem| {
+            halted(
+                place.offset,
+                format!("the offset was moved by another tool: {problem}"),
+                other,
+            )
+        })?;
+        if mark.tag != self.plan.tag {
+            let problem = "the group's offset belongs to another target topic".to_owned();
+            return Err(halted(place.offset, problem, other).into());
+        }
+        Ok((place.offset, mark.tally))
+    }
+
+    /// The lane's inner loop: fetch, spread, commit when due.
+    fn carry(&mut self) -> Step<Outcome> {
+        self.ask(self.transaction.position)?;
+        loop {
+            if let Some(outcome) = self.is_over() {
+                self.end_transaction()?;
+                return Ok(outcome);
+            }
+            let fetched = self.fetch.take()?;
+            let (visible, next) = visible_batches(
+                &fetched,
+                self.transaction.position,
+                self.plan.batch_limit_bytes,
+            );
+            // The next fetch is under way while this one is worked on.
+            self.ask(next)?;
+            self.note(&fetched, next);
+            let broken = self.spread_all(&visible, next)?;
+            if let Some(broken) = broken {
+                self.end_transaction()?;
+                return Err(Interrupt::Stop(broken.halted(&self.plan.at)));
+            }
+            if self.transaction.is_due(self.clock.now()) {
+                self.end_transaction()?;
+            }
+        }
+    }
+
+    fn ask(&mut self, offset: i64) -> Step<()> {
+        if self.plan.end.is_some_and(|end| offset >= end) {
+            return Ok(());
+        }
+        let wait = self.transaction.time_left(self.clock.now()).min(IDLE_WAIT);
+        self.fetch.ask(offset, wait)
+    }
+
+    fn is_over(&self) -> Option<Outcome> {
+        let position = self.transaction.position;
+        if self.plan.end.is_some_and(|end| position >= end) {
+            return Some(Outcome::End);
+        }
+        self.control.is_stopped().then_some(Outcome::Stopped)
+    }
+
+    fn note(&self, fetched: &Fetched, next: i64) {
+        let state = if next >= fetched.last_stable {
+            State::Waiting
+        } else {
+            State::Running
+        };
+        self.stats.set_state(state);
+        self.stats.last_stable.store(fetched.last_stable, Relaxed);
+        let bytes = fetched.records.len() as u64;
+        self.stats.bytes.fetch_add(bytes, Relaxed);
+    }
+
+    /// Spreads every visible batch; a broken one is returned, and everything before it was carried.
+    fn spread_all(
+        &mut self,
+        visible: &[super::visible::Visible<'_>],
+        next: i64,
+    ) -> Step<Option<Broken>> {
+        let bounds = (self.transaction.position, self.plan.end.unwrap_or(i64::MAX));
+        let now = self.clock.now();
+        for found in visible {
+            let spread = match found {
+                Ok(batch) => self.spread.batch(batch, bounds, &mut self.outbox)?,
+                Err(broken) => Err(broken.clone()),
+            };
+            match spread {
+                Ok(carried) => {
+                    self.transaction.tally.merge(carried.tally);
+                    self.stats.records.fetch_add(carried.tally.count, Relaxed);
+                    self.stats.stripped.fetch_add(carried.stripped, Relaxed);
+                    self.stats.count_batch(carried.way, carried.reason);
+                    let below = carried.next.min(bounds.1);
+                    self.transaction.advance(below, carried.bytes, now);
+                }
+                Err(broken) => {
+                    self.transaction.tally.merge(broken.carried);
+                    self.transaction.advance(broken.offset, 0, now);
+                    return Ok(Some(broken));
+                }
+            }
+        }
+        self.transaction.advance(next.min(bounds.1), 0, now);
+        Ok(None)
+    }
+
+    /// Everything posted is acknowledged, then it and the offset become visible together.
+    fn end_transaction(&mut self) -> Step<()> {
+        if !self.transaction.has_work() {
+            return Ok(());
+        }
+        self.spread.post_all(&mut self.outbox)?;
+        self.outbox.flush()?;
+        let place = self.transaction.place(&self.plan.tag);
+        let next = self.commit.commit(self.transaction.producer, &place)?;
+        self.transaction.ended(next);
+        self.begin(next);
+        self.stats.position.store(place.offset, Relaxed);
+        self.stats.resends.store(self.outbox.resends(), Relaxed);
+        self.stats.commits.fetch_add(1, Relaxed);
+        Ok(())
+    }
+
+    /// A lane that ends with an error takes its open transaction back, so that readers are not held up.
+    fn leave_nothing_open(&mut self, error: &Error) {
+        let ours = match error {
+            Error::Halted { .. } | Error::Broker { .. } | Error::Refused { .. } => true,
+            Error::Fenced { .. }
+            | Error::Unreachable { .. }
+            | Error::Config { .. }
+            | Error::Work { .. } => false,
+        };
+        let producer = self.transaction.producer;
+        if !ours || producer == NOBODY || !self.transaction.has_work() {
+            return;
+        }
+        if let Err(interrupt) = self.commit.renew(producer) {
+            tracing::warn!(lane = %self.plan.at, ?interrupt, "the open transaction is left to its timeout");
+        }
+    }
+}

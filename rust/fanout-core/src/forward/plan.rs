@@ -1,0 +1,193 @@
+//! What an engine is asked to do, checked once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::spread::{Spreading, Stamping};
+use super::transaction::TransactionLimits;
+use crate::batch::Codec;
+use crate::cluster::ClientSettings;
+use crate::error::{Error, Result};
+use crate::route::Policy;
+
+/// The most a producer may have had unacknowledged when its lane died, in time: the broker aborts after it.
+const TRANSACTION_TIMEOUT_MS: i32 = 30_000;
+
+/// Below this a builder is dearer to a broker than what it saves.
+const LEAST_BATCH_BYTES: usize = 1024;
+
+/// Everything a forward engine needs to know.
+#[derive(Clone)]
+pub struct ForwardPlan {
+    /// How to reach the cluster.
+    pub client: ClientSettings,
+    /// Topic to read.
+    pub source: String,
+    /// Topic to write.
+    pub target: String,
+    /// The forwarder's own group: its offsets say what was forwarded.
+    pub group: String,
+    /// A lane's transactional id is `<prefix>.<source>.<partition>`.
+    pub transactional_prefix: String,
+    /// Source partitions, one lane each.
+    pub partitions: Vec<i32>,
+    /// Where a partition begins if nothing is committed.
+    pub start: BTreeMap<i32, i64>,
+    /// Where each ends; `None` follows the source.
+    pub end: Option<BTreeMap<i32, i64>>,
+    /// Which target partition a record goes to.
+    pub policy: Policy,
+    /// In a run: the target partitions of each source partition. `None`: all of them.
+    pub allotments: Option<BTreeMap<i32, Vec<i32>>>,
+    /// What a record gains.
+    pub stamping: Stamping,
+    /// The codec of produced batches; `None` keeps each source batch's own.
+    pub codec: Option<Codec>,
+    /// Bounds.
+    pub limits: ForwardLimits,
+}
+
+/// Bounds of one lane. Bytes, unless the name says ms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForwardLimits {
+    /// Asked of a broker at once.
+    pub fetch_bytes: usize,
+    /// A produced batch is closed at this size, unpacked.
+    pub batch_bytes: usize,
+    /// A transaction ends at this size.
+    pub transaction_bytes: usize,
+    /// A transaction ends at this age.
+    pub transaction_ms: u64,
+    /// The broker aborts a transaction that nobody ends for so long.
+    pub transaction_timeout_ms: i32,
+    /// Fetches, builders and batches in flight of one lane together; the longest answer and unpacked batch too.
+    pub lane_memory_bytes: usize,
+}
+
+impl Default for ForwardLimits {
+    fn default() -> Self {
+        Self {
+            fetch_bytes: 4 << 20,
+            batch_bytes: 64 << 10,
+            transaction_bytes: 32 << 20,
+            transaction_ms: 500,
+            transaction_timeout_ms: TRANSACTION_TIMEOUT_MS,
+            lane_memory_bytes: 64 << 20,
+        }
+    }
+}
+
+impl ForwardLimits {
+    /// The same bounds for a lane with so many targets: builders take at most a quarter of its memory.
+    pub(super) fn for_targets(&self, targets: usize) -> Self {
+        let share = self.lane_memory_bytes / 4 / targets.max(1);
+        Self {
+            batch_bytes: self.batch_bytes.min(share).max(LEAST_BATCH_BYTES),
+            ..self.clone()
+        }
+    }
+
+    /// Batches without an answer may hold a quarter of the lane's memory.
+    pub(super) fn outbox_bytes(&self) -> usize {
+        self.lane_memory_bytes / 4
+    }
+
+    pub(super) fn transaction(&self) -> TransactionLimits {
+        TransactionLimits {
+            bytes: self.transaction_bytes,
+            age: Duration::from_millis(self.transaction_ms),
+        }
+    }
+}
+
+impl ForwardPlan {
+    pub(super) fn transactional_id(&self, partition: i32) -> String {
+        format!("{}.{}.{partition}", self.transactional_prefix, self.source)
+    }
+
+    /// The target partitions that a source partition may write, `all` of them outside a run.
+    pub(super) fn targets(&self, partition: i32, all: i32) -> Vec<i32> {
+        match &self.allotments {
+            Some(allotments) => allotments.get(&partition).cloned().unwrap_or_default(),
+            None => (0..all).collect(),
+        }
+    }
+
+    pub(super) fn spreading(&self) -> Spreading {
+        Spreading {
+            policy: self.policy,
+            stamping: self.stamping,
+            codec: self.codec,
+        }
+    }
+
+    /// Checks what can be checked without a cluster.
+    pub(super) fn check(&self) -> Result<()> {
+        if self.source == self.target {
+            return Err(config(
+                "target",
+                "is the source: records would be carried round for ever",
+            ));
+        }
+        if self.partitions.is_empty() {
+            return Err(config("partitions", "names none"));
+        }
+        let distinct: BTreeSet<_> = self.partitions.iter().collect();
+        if distinct.len() < self.partitions.len() {
+            return Err(config("partitions", "names one twice"));
+        }
+        let limits = &self.limits;
+        let least = 4 * limits.fetch_bytes;
+        if limits.fetch_bytes < 64 << 10 {
+            return Err(config("fetch_bytes", "is below 65536"));
+        }
+        if limits.lane_memory_bytes < least {
+            let problem = format!("is below {least}, four times fetch_bytes");
+            return Err(config("lane_memory_bytes", &problem));
+        }
+        if limits.batch_bytes < LEAST_BATCH_BYTES {
+            return Err(config("batch_bytes", "is below 1024"));
+        }
+        if limits.transaction_ms >= u64::from(limits.transaction_timeout_ms.unsigned_abs()) {
+            return Err(config(
+                "transaction_ms",
+                "reaches the transaction timeout: the broker would abort every transaction",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Checks the allotments against the target as it is.
+    pub(super) fn check_allotments(&self, targets: i32) -> Result<()> {
+        let Some(allotments) = &self.allotments else {
+            return Ok(());
+        };
+        let mut owned = BTreeSet::new();
+        for &partition in &self.partitions {
+            let own = allotments.get(&partition).map_or(&[][..], Vec::as_slice);
+            if own.is_empty() {
+                let problem = format!("give source partition {partition} no target partition");
+                return Err(config("allotments", &problem));
+            }
+            for &target in own {
+                if target < 0 || target >= targets {
+                    let problem =
+                        format!("name target partition {target}, the topic has {targets}");
+                    return Err(config("allotments", &problem));
+                }
+                if !owned.insert(target) {
+                    let problem = format!("give target partition {target} to two lanes");
+                    return Err(config("allotments", &problem));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn config(setting: &str, problem: &str) -> Error {
+    Error::Config {
+        setting: setting.to_owned(),
+        problem: problem.to_owned(),
+    }
+}

@@ -1,0 +1,102 @@
+//! What a lane has carried since its last commit, and when that is worth another one.
+
+use std::time::{Duration, Instant};
+
+use super::proof::Mark;
+use crate::cluster::groups::Committed;
+use crate::cluster::producers::Producer;
+use crate::record::Tally;
+
+/// Bounds of one transaction: the first that is reached ends it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TransactionLimits {
+    /// Bytes posted to the target.
+    pub bytes: usize,
+    /// Age, from the first record on.
+    pub age: Duration,
+}
+
+/// The open transaction of a lane.
+#[derive(Debug)]
+pub(super) struct Transaction {
+    /// Who writes it.
+    pub(super) producer: Producer,
+    /// The source offset that is committed.
+    pub(super) committed: i64,
+    /// The next source offset to carry; what lies between `committed` and it is in this transaction.
+    pub(super) position: i64,
+    /// All records forwarded below `position`.
+    pub(super) tally: Tally,
+    /// All records forwarded below `committed`.
+    pub(super) committed_tally: Tally,
+    bytes: usize,
+    began: Option<Instant>,
+    limits: TransactionLimits,
+}
+
+impl Transaction {
+    /// Nothing carried yet on top of what is committed.
+    pub(super) fn new(
+        producer: Producer,
+        committed: i64,
+        tally: Tally,
+        limits: TransactionLimits,
+    ) -> Self {
+        Self {
+            producer,
+            committed,
+            position: committed,
+            tally,
+            committed_tally: tally,
+            bytes: 0,
+            began: None,
+            limits,
+        }
+    }
+
+    /// Notes that everything below `position` was carried, `bytes` of it now.
+    pub(super) fn advance(&mut self, position: i64, bytes: usize, now: Instant) {
+        if position > self.position {
+            self.position = position;
+            self.bytes += bytes;
+            self.began.get_or_insert(now);
+        }
+    }
+
+    /// Whether there is anything to commit: records, or markers and aborted data stepped over.
+    pub(super) fn has_work(&self) -> bool {
+        self.position > self.committed
+    }
+
+    /// Whether the transaction is large or old enough to end.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.has_work() && (self.bytes >= self.limits.bytes || self.time_left(now).is_zero())
+    }
+
+    /// How long it may go on; the whole age while nothing was carried.
+    pub(super) fn time_left(&self, now: Instant) -> Duration {
+        let age = self.began.map_or(Duration::ZERO, |began| now - began);
+        self.limits.age.saturating_sub(age)
+    }
+
+    /// What its end commits.
+    pub(super) fn place(&self, tag: &str) -> Committed {
+        let mark = Mark {
+            tally: self.tally,
+            tag: tag.to_owned(),
+        };
+        Committed {
+            offset: self.position,
+            metadata: mark.to_string(),
+        }
+    }
+
+    /// The commit succeeded: the next one begins, written by `producer`.
+    pub(super) fn ended(&mut self, producer: Producer) {
+        self.producer = producer;
+        self.committed = self.position;
+        self.committed_tally = self.tally;
+        self.bytes = 0;
+        self.began = None;
+    }
+}
