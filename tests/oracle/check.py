@@ -15,7 +15,7 @@ misplaced      in a target partition where it may not be, or where its key is no
 uncommitted    written in a transaction that was aborted or is still open, and shown all the same
 foreign        names no record of this run, or one that was never acknowledged
 offsets_wrong  a committed source offset is not the end of its partition
-unstable       a partition whose last stable offset is below its end: a transaction is open
+unstable       a transaction is open: at its coordinator, or below a partition's end
 """
 
 from __future__ import annotations
@@ -85,12 +85,13 @@ class EndState:
     """Where everything stands when the work is over.
 
     `committed` and `ends` are the group's offset and the end of each source partition; `unstable` names partitions in
-    which a transaction is open, each with (last stable offset, end).
+    which a transaction is open, each with (last stable offset, end); `ongoing` are transactional ids.
     """
 
     committed: Mapping[int, int] = field(default_factory=dict)
     ends: Mapping[int, int] = field(default_factory=dict)
     unstable: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    ongoing: tuple[str, ...] = ()
 
 
 def check(records: Iterable[Record], expectation: Expectation, *, end: EndState | None = None) -> Verdict:
@@ -212,7 +213,7 @@ class _Walk:
             if not self._seen[serial]:
                 source, offset = self._want.ledger.place(serial)
                 key = self._want.recipe.content(serial).key
-                self.sheet.note("lost", f"{self._want.source}/{source}@{offset}", f"record {serial} of {key!r}")
+                self.sheet.note("lost", f"{self._want.source}/{source}@{offset}", f"record {serial} of {key!r}", serial)
         return expected
 
     def _check_source_order(self, partition: int, lane: _Lane) -> None:
@@ -269,3 +270,5 @@ def _check_end(end: EndState, sheet: Sheet) -> None:
             sheet.note("offsets_wrong", f"source {partition}", f"committed {committed}, the end is {stands}")
     for name, (stable, high) in sorted(end.unstable.items()):
         sheet.note("unstable", name, f"last stable offset {stable}, end {high}")
+    for name in end.ongoing:
+        sheet.note("unstable", name, "its transaction has not ended")

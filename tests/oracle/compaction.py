@@ -21,7 +21,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 
 from .generate import Chunk
 from .ledger import Fate
-from .read import ends, read
+from .read import read
+from .state import ends
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,33 +7,37 @@ records, and kafka-python, which shares no line with it.
 
 from __future__ import annotations
 
+import threading
 import time
 import warnings
+from array import array
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from .check import EndState, Record
+from .check import Record
 
 with warnings.catch_warnings():
     # kafka-python loads its schemas with functions that Python 3.11 deprecated (and 3.13 took back).
     warnings.filterwarnings("ignore", message="(read|open)_text is deprecated", category=DeprecationWarning)
     import kafka
+    import kafka.admin
     from kafka.partitioner import murmur2
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 __all__ = [
     "READERS",
-    "Ends",
-    "committed_offsets",
-    "end_state",
-    "ends",
+    "Follower",
+    "Isolation",
+    "kafka",
     "murmur2",
+    "open_consumer",
+    "partitions_of",
     "read",
     "read_with_kafka_python",
-    "unstable",
 ]
 
 Isolation = Literal["read_committed", "read_uncommitted"]
@@ -46,9 +50,9 @@ _QUIET_S = 15.0
 
 def read(bootstrap: str, topic: str, *, isolation: Isolation = "read_committed") -> Iterator[Record]:
     """Every record of `topic` from its start to the end its partitions had when they were reached: by librdkafka."""
-    consumer = _consumer(bootstrap, isolation)
+    consumer = open_consumer(bootstrap, isolation)
     try:
-        partitions = _partitions(consumer, topic)
+        partitions = partitions_of(consumer, topic)
         consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
         unfinished = set(partitions)
         heard = time.monotonic()
@@ -100,70 +104,51 @@ READERS: dict[str, Callable[[str, str], Iterator[Record]]] = {
 }
 
 
-class Ends:
-    """The ends of a topic's partitions, over connections that stay: for asking often."""
+class Follower:
+    """Reads a topic read_committed while it is written, and remembers what it was shown, in order.
+
+    A reader that comes afterwards must be shown the same: a record that was seen and went, or came before one that was
+    seen already, is a promise broken that no later reading can find.
+    """
 
     def __init__(self, bootstrap: str, topic: str) -> None:
+        self.shown: defaultdict[int, array[int]] = defaultdict(lambda: array("q"))
         self._topic = topic
-        self._stable = _consumer(bootstrap, "read_committed")
-        self._high = _consumer(bootstrap, "read_uncommitted")
+        self._consumer = open_consumer(bootstrap, "read_committed")
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="follower")
 
     def __enter__(self) -> Self:
+        partitions = partitions_of(self._consumer, self._topic)
+        self._consumer.assign([TopicPartition(self._topic, number, 0) for number in partitions])
+        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stable.close()
-        self._high.close()
+        self._stop.set()
+        self._thread.join()
+        self._consumer.close()
 
-    def stable(self) -> dict[int, int]:
-        """Last stable offset of each partition: up to where read_committed readers see."""
-        return _ends(self._stable, self._topic)
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            for message in self._consumer.consume(_BATCH, _POLL_S):
+                if message.error() is None:
+                    self.shown[cast("int", message.partition())].append(cast("int", message.offset()))
 
-    def high(self) -> dict[int, int]:
-        """High watermark of each partition: up to where records are acknowledged."""
-        return _ends(self._high, self._topic)
-
-
-def ends(bootstrap: str, topic: str) -> dict[int, int]:
-    """Last stable offset of each partition: the end as read_committed readers see it."""
-    with Ends(bootstrap, topic) as found:
-        return found.stable()
-
-
-def committed_offsets(bootstrap: str, group: str, topic: str) -> dict[int, int]:
-    """A group's committed offsets; partitions without a commit are left out."""
-    consumer = _consumer(bootstrap, "read_committed", group)
-    try:
-        asked = [TopicPartition(topic, number) for number in _partitions(consumer, topic)]
-        answers = consumer.committed(asked, _TIMEOUT_S)
-        for answer in answers:
-            if answer.error is not None:
-                raise KafkaException(answer.error)
-        return {answer.partition: answer.offset for answer in answers if answer.offset >= 0}
-    finally:
-        consumer.close()
+    def contradictions(self, records: Iterable[Record]) -> list[str]:
+        """Where `records`, the whole topic read later, does not begin with what was shown here."""
+        later: defaultdict[int, array[int]] = defaultdict(lambda: array("q"))
+        for record in records:
+            later[record.partition].append(record.offset)
+        return [
+            f"{self._topic}/{partition}: {len(seen)} offsets shown at the time are not the first shown later"
+            for partition, seen in sorted(self.shown.items())
+            if later[partition][: len(seen)] != seen
+        ]
 
 
-def unstable(bootstrap: str, *topics: str) -> dict[str, tuple[int, int]]:
-    """Partitions in which a transaction is open: `topic/partition` → last stable offset, high watermark."""
-    found: dict[str, tuple[int, int]] = {}
-    for topic in topics:
-        with Ends(bootstrap, topic) as marks:
-            stable, high = marks.stable(), marks.high()
-        found |= {f"{topic}/{p}": (stable[p], high[p]) for p in high if stable[p] < high[p]}
-    return found
-
-
-def end_state(bootstrap: str, group: str, source: str, target: str) -> EndState:
-    """Where the group's offsets and every transaction of target and offsets topic stand."""
-    return EndState(
-        committed=committed_offsets(bootstrap, group, source),
-        ends=ends(bootstrap, source),
-        unstable=unstable(bootstrap, target, "__consumer_offsets"),
-    )
-
-
-def _consumer(bootstrap: str, isolation: Isolation, group: str = "oracle-reader") -> Consumer:
+def open_consumer(bootstrap: str, isolation: Isolation, group: str = "oracle-reader") -> Consumer:
+    """A consumer of librdkafka that joins nothing and commits nothing by itself."""
     return Consumer(
         {
             "bootstrap.servers": bootstrap,
@@ -179,21 +164,12 @@ def _consumer(bootstrap: str, isolation: Isolation, group: str = "oracle-reader"
     )
 
 
-def _partitions(consumer: Consumer, topic: str) -> list[int]:
+def partitions_of(consumer: Consumer, topic: str) -> list[int]:
+    """The partitions of a topic; raises KafkaException when there is none of that name."""
     found = consumer.list_topics(topic, _TIMEOUT_S).topics[topic]
     if found.error is not None:
         raise KafkaException(found.error)
     return sorted(found.partitions)
-
-
-def _ends(consumer: Consumer, topic: str) -> dict[int, int]:
-    marks = {}
-    for number in _partitions(consumer, topic):
-        answer = consumer.get_watermark_offsets(TopicPartition(topic, number), _TIMEOUT_S)
-        if answer is None:
-            raise AssertionError(f"{topic}/{number}: no answer for its end")
-        marks[number] = answer[1]
-    return marks
 
 
 def _record(message: Message) -> Record:

@@ -14,8 +14,9 @@ from .check import EndState, Expectation, check
 from .compaction import COMPACTED, compact
 from .generate import CODECS, Chunk, Generator
 from .ledger import Fate
-from .read import READERS, committed_offsets, end_state, ends, read, unstable
+from .read import READERS, Follower, read
 from .recipe import Recipe
+from .state import committed_offsets, end_state, ends, unstable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -133,6 +134,24 @@ def test_an_offset_below_trailing_markers_is_caught(kafka: Kafka, filled: Genera
     assert check(read(kafka.bootstrap, filled.topic), want, end=state).caught == {"offsets_wrong"}
     right = EndState(committed=stands, ends=stands, unstable=state.unstable)
     assert check(read(kafka.bootstrap, filled.topic), want, end=right).ok
+
+
+def test_what_was_shown_at_the_time_must_be_shown_later(kafka: Kafka, topics: Topics) -> None:
+    topic = topics("followed", 3, KEPT)
+    generator = Generator(kafka.bootstrap, topic, Recipe())
+    with Follower(kafka.bootstrap, topic) as follower:
+        for ending in ("commit", "abort", "plain"):
+            generator.write(Chunk(records=600, ending=ending))
+        deadline = time.monotonic() + 30
+        while sum(map(len, follower.shown.values())) < 1_200:
+            assert time.monotonic() < deadline, "the follower was not shown everything within 30 s"
+            time.sleep(0.05)
+
+    later = list(read(kafka.bootstrap, topic))
+    assert follower.contradictions(later) == []
+    withdrawn = [record for record in later if (record.partition, record.offset) != (1, later[0].offset)]
+    assert len(withdrawn) < len(later)
+    assert [line.partition(":")[0] for line in follower.contradictions(withdrawn)] == [f"{topic}/1"]
 
 
 def test_a_feed_keeps_its_rate(kafka: Kafka, topics: Topics) -> None:

@@ -232,9 +232,15 @@ def test_an_offset_that_is_not_the_end_is_found(committed: dict[int, int]) -> No
     assert verdict.caught == {"offsets_wrong"}
 
 
-def test_an_open_transaction_is_found() -> None:
+@pytest.mark.parametrize(
+    "end",
+    [
+        EndState(committed=END.committed, ends=END.ends, unstable={"target/4": (10, 12)}),
+        EndState(committed=END.committed, ends=END.ends, ongoing=("fanout.g.orders.0",)),
+    ],
+)
+def test_an_open_transaction_is_found(end: EndState) -> None:
     run = Forwarded()
-    end = EndState(committed=END.committed, ends=END.ends, unstable={"target/4": (10, 12)})
     assert check(run.shown, run.expectation, end=end).caught == {"unstable"}
 
 

@@ -12,11 +12,12 @@ _SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong, and where."""
+    """One thing that is wrong, and where. `serial` is the record it is about, where that is known."""
 
     check: str
     where: str
     what: str
+    serial: int | None = None
 
     def __str__(self) -> str:
         return f"{self.check:<17} {self.where}: {self.what}"
@@ -74,11 +75,11 @@ class Sheet:
         self._counts: Counter[str] = Counter(dict.fromkeys(checks, 0))
         self._findings: list[Finding] = []
 
-    def note(self, check: str, where: str, what: str) -> None:
+    def note(self, check: str, where: str, what: str, serial: int | None = None) -> None:
         """Counts one fault; `check` is one of the names given at the start."""
         self._counts[check] += 1
         if self._counts[check] <= _SHOWN:
-            self._findings.append(Finding(check, where, what))
+            self._findings.append(Finding(check, where, what, serial))
 
     @property
     def faults(self) -> tuple[tuple[str, int], ...]:

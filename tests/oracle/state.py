@@ -1,0 +1,119 @@
+"""
+Where a cluster stands: ends of partitions, committed offsets, open transactions.
+
+Asked of librdkafka and kafka-python, never of fanout. A transaction is looked for on both sides: a last stable offset
+below the end where it wrote, and its state at the coordinator.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Self
+
+from confluent_kafka import KafkaException, TopicPartition
+
+from .check import EndState
+from .read import kafka, open_consumer, partitions_of
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer
+
+__all__ = ["Ends", "committed_offsets", "end_state", "ends", "open_transactions", "unstable"]
+
+_TIMEOUT_S = 30.0
+_MARKERS_S = 5.0
+
+
+class Ends:
+    """The ends of a topic's partitions, over connections that stay: for asking often."""
+
+    def __init__(self, bootstrap: str, topic: str) -> None:
+        self._topic = topic
+        self._stable = open_consumer(bootstrap, "read_committed")
+        self._high = open_consumer(bootstrap, "read_uncommitted")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stable.close()
+        self._high.close()
+
+    def stable(self) -> dict[int, int]:
+        """Last stable offset of each partition: up to where read_committed readers see."""
+        return _ends(self._stable, self._topic)
+
+    def high(self) -> dict[int, int]:
+        """High watermark of each partition: up to where records are acknowledged."""
+        return _ends(self._high, self._topic)
+
+
+def ends(bootstrap: str, topic: str) -> dict[int, int]:
+    """Last stable offset of each partition: the end as read_committed readers see it."""
+    with Ends(bootstrap, topic) as found:
+        return found.stable()
+
+
+def committed_offsets(bootstrap: str, group: str, topic: str) -> dict[int, int]:
+    """A group's committed offsets; partitions without a commit are left out."""
+    consumer = open_consumer(bootstrap, "read_committed", group)
+    try:
+        asked = [TopicPartition(topic, number) for number in partitions_of(consumer, topic)]
+        answers = consumer.committed(asked, _TIMEOUT_S)
+        for answer in answers:
+            if answer.error is not None:
+                raise KafkaException(answer.error)
+        return {answer.partition: answer.offset for answer in answers if answer.offset >= 0}
+    finally:
+        consumer.close()
+
+
+def unstable(bootstrap: str, *topics: str) -> dict[str, tuple[int, int]]:
+    """Partitions in which a transaction is open: `topic/partition` → last stable offset, high watermark."""
+    found: dict[str, tuple[int, int]] = {}
+    for topic in topics:
+        with Ends(bootstrap, topic) as marks:
+            stable, high = marks.stable(), marks.high()
+        found |= {f"{topic}/{p}": (stable[p], high[p]) for p in high if stable[p] < high[p]}
+    return found
+
+
+def open_transactions(bootstrap: str, prefix: str) -> tuple[str, ...]:
+    """Transactional ids that begin with `prefix` and have not ended, as their coordinators say: by kafka-python."""
+    admin: Any = kafka.admin.KafkaAdminClient(bootstrap_servers=bootstrap)
+    try:
+        listed = admin.list_transactions(state_filters=["Ongoing", "PrepareCommit", "PrepareAbort"])
+    finally:
+        admin.close()
+    ids = (each.transactional_id for found in listed.values() for each in found)
+    return tuple(sorted(name for name in ids if name.startswith(prefix)))
+
+
+def end_state(bootstrap: str, group: str, source: str, target: str) -> EndState:
+    """Where the group's offsets and every transaction of the forwarder, its target and the offsets topic stand.
+
+    An ended transaction's markers are written a moment after the answer to its end: what is still open after a few
+    seconds is open.
+    """
+    deadline = time.monotonic() + _MARKERS_S
+    while True:
+        held = unstable(bootstrap, target, "__consumer_offsets")
+        ongoing = open_transactions(bootstrap, f"fanout.{group}.")
+        if not (held or ongoing) or time.monotonic() > deadline:
+            return EndState(
+                committed=committed_offsets(bootstrap, group, source),
+                ends=ends(bootstrap, source),
+                unstable=held,
+                ongoing=ongoing,
+            )
+        time.sleep(0.1)
+
+
+def _ends(consumer: Consumer, topic: str) -> dict[int, int]:
+    marks = {}
+    for number in partitions_of(consumer, topic):
+        answer = consumer.get_watermark_offsets(TopicPartition(topic, number), _TIMEOUT_S)
+        if answer is None:
+            raise AssertionError(f"{topic}/{number}: no answer for its end")
+        marks[number] = answer[1]
+    return marks
