@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from confluent_kafka import Consumer, IsolationLevel, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from fanout.demo.cluster import Cluster
 from fanout.errors import UnreachableError

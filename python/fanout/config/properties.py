@@ -84,7 +84,7 @@ def check_names(properties: Mapping[str, str], place: str, allowed: frozenset[st
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`; did you mean "…"?`, or nothing when no known word is near."""
-    near = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.7)
+    near = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)
     return f'; did you mean "{near[0]}"?' if near else ""
 
 

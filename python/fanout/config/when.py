@@ -43,7 +43,7 @@ class When:
 class Ends(Protocol):
     """What `resolve` needs of a cluster."""
 
-    def offsets(self, topic: str, at: str | int) -> dict[int, int]:
+    def offsets(self, topic: str, at: Literal["earliest", "latest"] | int) -> dict[int, int]:
         """First offset at or after `at` of every partition."""
         ...
 

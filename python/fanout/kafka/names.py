@@ -8,7 +8,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime
 
-__all__ = ["RunNames", "forward_prefix", "new_run_id", "runs_of"]
+__all__ = ["RunNames", "forward_prefix", "is_temp_topic", "new_run_id", "runs_of"]
 
 MAX_TOPIC = 249
 RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-z]{4}")
@@ -62,6 +62,11 @@ def runs_of(source: str, topics: list[str]) -> list[RunNames]:
     prefix = _temp_prefix(source)
     ids = [topic.removeprefix(prefix) for topic in topics if topic.startswith(prefix)]
     return [RunNames(source, run) for run in sorted(ids) if RUN_ID.fullmatch(run)]
+
+
+def is_temp_topic(topic: str) -> bool:
+    """Whether `topic` is called as only runs call theirs."""
+    return topic.startswith("fanout.") and RUN_ID.fullmatch(topic.rpartition(".")[2]) is not None
 
 
 def _temp_prefix(source: str) -> str:

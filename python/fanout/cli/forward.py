@@ -1,0 +1,178 @@
+"""`fanout forward`: carry records from topic to topic, exactly once, as a daemon or until an end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .output import Answer
+from .parse import one_of
+
+if TYPE_CHECKING:
+    from fanout.config.when import When
+    from fanout.kafka.carry import Carry, Errand
+    from fanout.kafka.ports import Forwarder, LaneEnd, LaneStats
+
+    from .frame import Frame, Session
+    from .progress import Meter, Tick
+
+__all__ = ["forward"]
+
+
+def forward(
+    context: typer.Context,
+    topic: Annotated[str, typer.Option("-t", "--topic", metavar="T[:0,3-7]", help="Source topic and partitions.")],
+    group: Annotated[str, typer.Option("-g", "--group", metavar="G", help="The forwarder's own group; no members.")],
+    to_topic: Annotated[str, typer.Option("--to-topic", metavar="T", help="Target topic.")],
+    start: Annotated[
+        str | None,
+        typer.Option("--from", metavar="WHEN", help="Where to begin; counts only where the group has no commit."),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="end", help="Stop at the last stable offset as it is now.")
+    ] = None,
+    to: Annotated[str | None, typer.Option("--to", metavar="WHEN", help="Stop before this place.")] = None,
+    route: Annotated[
+        str, typer.Option("--route", metavar="ROUTE", help="key, round-robin (record by record) or batch.")
+    ] = "key",
+    partitioner: Annotated[
+        str, typer.Option("--partitioner", metavar="NAME", help="murmur2 (Java), crc32 (librdkafka), fnv1a or xxh3.")
+    ] = "murmur2",
+    origin_header: Annotated[
+        bool, typer.Option("--origin-header/--no-origin-header", help="Add fanout.origin: topic/partition/offset.")
+    ] = False,
+    compression: Annotated[
+        str, typer.Option("--compression", metavar="CODEC", help="same, none, gzip, snappy, lz4 or zstd.")
+    ] = "same",
+) -> None:
+    """Carry records from one topic to another, exactly once.
+
+    Runs until it is stopped, or to an end. A stop finishes the open transaction; starting again goes on from there.
+    """
+    from fanout._fanout import Forwarder
+    from fanout.config.forward import COMPRESSIONS, PARTITIONERS, ROUTES
+    from fanout.config.selection import parse_selection
+    from fanout.kafka.carry import Errand, prepare
+
+    frame: Frame = context.obj
+    session = frame.open("forward")
+    begin, end = _places(start, until, to)
+    errand = Errand(
+        source=parse_selection(topic, "-t"),
+        target=parse_selection(to_topic, "--to-topic").topic,
+        group=group,
+        start=begin,
+        end=end,
+        route=one_of(route, ROUTES, "--route"),
+        partitioner=one_of(partitioner, PARTITIONERS, "--partitioner"),
+        origin="text" if origin_header else "none",
+        compression=one_of(compression, COMPRESSIONS, "--compression"),
+    )
+    carry = prepare(
+        errand, session.cluster, session.admin.groups.describe(group), session.clients.of("core", "forward")
+    )
+    raise typer.Exit(_carry(session, errand, carry, Forwarder(carry.settings)))
+
+
+def _places(start: str | None, until: str | None, to: str | None) -> tuple[When | None, When | None]:
+    import time
+
+    from fanout.config.when import When, parse_when
+    from fanout.errors import ConfigError
+
+    now_ms = time.time_ns() // 1_000_000
+    if until not in (None, "end"):
+        raise ConfigError("--until", f"{until!r} is not known here: write --until end, or --to WHEN")
+    if until and to:
+        raise ConfigError("--to", "--until end names an end already")
+    end = parse_when(to, "--to", now_ms) if to else When("latest") if until else None
+    if end is not None and end.kind == "committed":
+        raise ConfigError("--to", "committed is where it begins")
+    return parse_when(start, "--from", now_ms) if start else None, end
+
+
+def _carry(session: Session, errand: Errand, carry: Carry, forwarder: Forwarder) -> int:
+    """Runs the lanes, shows the result, and says what to exit with."""
+    from .progress import Meter, open_progress
+    from .signals import Stoppable
+
+    meter = Meter()
+    progress = open_progress(f"{errand.source.topic} to {errand.target}", quiet=session.is_quiet)
+    running = Stoppable(forwarder.run, forwarder.stop, lambda: progress.show(_tick(carry, forwarder.stats(), meter)))
+    try:
+        ends = running.run()
+    finally:
+        progress.close()
+    session.show(_answer(errand, carry, ends, forwarder.stats()))
+    return _exit_code(ends) or running.exit_code
+
+
+def _tick(carry: Carry, lanes: Sequence[LaneStats], meter: Meter) -> Tick:
+    from .progress import Tick
+
+    done = sum(max(0, lane.position - carry.begin.get(lane.partition, lane.position)) for lane in lanes)
+    end = carry.settings.end
+    total = None if end is None else sum(max(0, end[p] - carry.begin.get(p, end[p])) for p in carry.settings.partitions)
+    waiting = sum(lane.state == "waiting" for lane in lanes)
+    note = f"{len(lanes)} lanes" + (f", {waiting} waiting for records" if waiting else "")
+    meter.add(done)
+    eta_s = meter.eta_s(total - done) if total is not None else None
+    return Tick(done=done, total=total, rate=meter.rate, eta_s=eta_s, note=note)
+
+
+def _exit_code(ends: Sequence[LaneEnd]) -> int:
+    """6 when fenced, 75 when only unreachable, else 1; 0 when no lane failed."""
+    codes = {end.error.exit_code for end in ends if end.error is not None}
+    for code in (6, 75):
+        if codes == {code} or (code == 6 and code in codes):
+            return code
+    return 1 if codes else 0
+
+
+def _answer(errand: Errand, carry: Carry, ends: Sequence[LaneEnd], stats: Sequence[LaneStats]) -> Answer:
+    seen = {lane.partition: lane for lane in stats}
+    lanes = [_lane(end, carry, seen) for end in sorted(ends, key=lambda end: end.partition)]
+    above = [str(one) for one in carry.above]
+    return Answer(
+        document={
+            "source": errand.source.topic,
+            "target": errand.target,
+            "group": errand.group,
+            "lanes": lanes,
+            "above_the_end": above,
+        },
+        columns=("partition", "from", "to", "records", "outcome", "batches", "error"),
+        rows=[
+            (
+                lane["partition"],
+                lane["from"],
+                lane["to"],
+                lane["records"],
+                lane["outcome"],
+                ", ".join(f"{way} {count}" for way, count in sorted(lane["batches"].items())),
+                lane["error"],
+            )
+            for lane in lanes
+        ],
+        after=[f"left above the end: {line}" for line in above],
+    )
+
+
+def _lane(end: LaneEnd, carry: Carry, seen: Mapping[int, LaneStats]) -> dict[str, Any]:
+    lane = seen.get(end.partition)
+    return {
+        "partition": end.partition,
+        "from": carry.begin.get(end.partition),
+        "to": end.position if end.position >= 0 else None,
+        "records": max(0, end.count - carry.carried.get(end.partition, 0)),
+        "bytes": lane.bytes if lane else 0,
+        "commits": lane.commits if lane else 0,
+        "renewals": lane.renewals if lane else 0,
+        "resends": lane.resends if lane else 0,
+        "stripped_headers": lane.stripped if lane else 0,
+        "batches": dict(lane.batches) if lane else {},
+        "outcome": end.outcome,
+        "error": str(end.error) if end.error is not None else None,
+    }

@@ -1,0 +1,78 @@
+"""
+SIGTERM and SIGINT: the first stops cleanly, the second ends the process at once.
+
+The work runs on a thread of its own. Python runs signal handlers on the main thread
+between bytecodes, and a main thread inside a long call into the core would not see them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import FrameType
+from typing import Generic, TypeVar
+
+__all__ = ["Stoppable"]
+
+T = TypeVar("T")
+
+logger = logging.getLogger("fanout.cli")
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C; a clean end after SIGTERM is 0, as service managers expect."""
+
+GLANCE_S = 0.25
+
+
+class Stoppable(Generic[T]):
+    """Runs `work` on a thread until it ends; the first signal calls `stop`, the second ends the process.
+
+    `glance` is called on the main thread a few times a second meanwhile.
+    """
+
+    def __init__(self, work: Callable[[], T], stop: Callable[[], None], glance: Callable[[], None]) -> None:
+        self._work = work
+        self._stop = stop
+        self._glance = glance
+        self._signal: int | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """What to exit with after a clean stop: 130 for Ctrl-C, 0 for SIGTERM or no signal."""
+        return INTERRUPTED if self._signal == signal.SIGINT else 0
+
+    @property
+    def was_stopped(self) -> bool:
+        """Whether a signal came."""
+        return self._signal is not None
+
+    def run(self) -> T:
+        """The result of `work`; its exception is raised here."""
+        before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        done = threading.Event()
+        try:
+            with ThreadPoolExecutor(1, "fanout-command") as pool:
+                future = pool.submit(self._work)
+                future.add_done_callback(lambda _: done.set())
+                while not done.wait(GLANCE_S):
+                    self._glance()
+                return future.result()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        name = signal.Signals(number).name
+        if self._signal is not None:
+            sys.stderr.write(f"fanout: {name} again: ending at once\n")
+            sys.stderr.flush()
+            os._exit(128 + number)
+        self._signal = number
+        logger.warning("%s: stopping cleanly; a second one ends at once", name)
+        # Stopping may take a lock that the interrupted code on this thread holds.
+        threading.Thread(target=self._stop, name="fanout-stop", daemon=True).start()

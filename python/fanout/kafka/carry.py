@@ -1,0 +1,180 @@
+"""
+What a plain forward looks at before its lanes start: is it allowed, where does it begin, where does it end.
+
+Everything here only reads. The group is the forwarder's own: its offsets say what was
+carried to *one* target, so a group that has members, or that carried to another
+target before, is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from fanout.config.forward import ForwardSettings
+from fanout.config.selection import Selection
+from fanout.config.when import When, resolve
+from fanout.errors import ConfigError, RefusedError
+
+from .groups import Group
+from .names import forward_prefix
+from .ports import Cluster
+from .tally import Tally, parse_note
+
+__all__ = ["TRANSACTION_VERSION", "Above", "Carry", "Errand", "prepare", "require_transactions"]
+
+TRANSACTION_VERSION = 2
+"""Below it, a late end of one transaction can end the next one (KIP-890)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Errand:
+    """What the user asked for. `end` None follows the source; `When("latest")` is the last stable offset now."""
+
+    source: Selection
+    target: str
+    group: str
+    start: When | None
+    end: When | None
+    route: str
+    partitioner: str
+    origin: str
+    compression: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Above:
+    """What lies above the last stable offset of one partition, and the open transactions that hold it there."""
+
+    partition: int
+    stable: int
+    high_watermark: int
+    holders: Sequence[tuple[int, int, int]]
+
+    def __str__(self) -> str:
+        held = ", ".join(f"producer {pid} epoch {epoch} since offset {first}" for pid, epoch, first in self.holders)
+        offsets = f"offsets {self.stable} to {self.high_watermark - 1}"
+        return f"partition {self.partition}: {offsets} lie in transactions that are open: {held or 'just ended'}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Carry:
+    """Settings the engine can start with, and what they leave behind.
+
+    begin: where each lane goes on or starts. carried: records the group had carried before.
+    """
+
+    settings: ForwardSettings
+    begin: Mapping[int, int]
+    carried: Mapping[int, int]
+    above: Sequence[Above] = field(default=())
+
+
+def require_transactions(cluster: Cluster) -> None:
+    """Raises RefusedError when the brokers' transactions cannot promise exactly-once."""
+    version = cluster.transaction_version()
+    if version < TRANSACTION_VERSION:
+        raise RefusedError(
+            f"the cluster's transaction.version is {version}, and forwarding needs {TRANSACTION_VERSION}",
+            "brokers from 4.0 on have it: kafka-features upgrade --feature transaction.version=2",
+        )
+
+
+def prepare(errand: Errand, cluster: Cluster, group: Group, properties: Mapping[str, str]) -> Carry:
+    """Looks at the cluster and returns what to start. Raises ConfigError or RefusedError; changes nothing."""
+    source = errand.source.topic
+    if source == errand.target:
+        raise ConfigError("--to-topic", f"{source} cannot be carried into itself")
+    require_transactions(cluster)
+    partitions = errand.source.of(cluster.partitions(source), "-t")
+    cluster.partitions(errand.target)
+    _require_idle(group)
+    committed = _own_commits(errand, cluster)
+    start = _starts(errand, cluster, partitions, committed)
+    end, above = _ends(errand, cluster, partitions)
+    settings = ForwardSettings(
+        properties=dict(properties),
+        source=source,
+        target=errand.target,
+        group=errand.group,
+        transactional_prefix=forward_prefix(errand.group),
+        partitions=partitions,
+        start=start,
+        end=end,
+        route=errand.route,
+        partitioner=errand.partitioner,
+        allotments=None,
+        origin=errand.origin,
+        compression=errand.compression,
+    )
+    return Carry(
+        settings=settings,
+        begin={p: committed[p][0] if p in committed else start[p] for p in partitions},
+        carried={p: tally.count for p, (_, tally) in committed.items()},
+        above=above,
+    )
+
+
+def _require_idle(group: Group) -> None:
+    if not group.is_idle:
+        named = "; ".join(map(str, group.members)) or "none shown yet"
+        raise RefusedError(
+            f"group {group.name} is {group.state} and has members ({named})",
+            "give the forwarder a group of its own: its offsets say what was carried, not what was handled",
+        )
+
+
+def _own_commits(errand: Errand, cluster: Cluster) -> dict[int, tuple[int, Tally]]:
+    """The group's commits on the source, all made by us for this very target."""
+    commits = {}
+    target_id = cluster.topic_id(errand.target)
+    committed = cluster.committed(errand.group, errand.source.topic)
+    for partition, (offset, metadata) in sorted(committed.items()):
+        at = f"group {errand.group} has offset {offset} on {errand.source.topic}/{partition}"
+        note = parse_note(metadata)
+        if note is None:
+            raise RefusedError(f"{at}, committed by something else", "give the forwarder a group of its own")
+        if note.tag != target_id:
+            raise RefusedError(
+                f"{at} for another target, topic id {note.tag}; {errand.target} is {target_id}",
+                "use one group for each target (a topic made again under its old name is another target)",
+            )
+        commits[partition] = (offset, note.tally)
+    return commits
+
+
+def _starts(errand: Errand, cluster: Cluster, partitions: Sequence[int], committed: Collection[int]) -> dict[int, int]:
+    missing = [partition for partition in partitions if partition not in committed]
+    if not missing:
+        return {}
+    if errand.start is None or errand.start.kind == "committed":
+        named = ", ".join(map(str, missing))
+        raise ConfigError(
+            "--from",
+            f"group {errand.group} has no commit on {errand.source.topic} partition {named}: say where to begin "
+            "(earliest, latest, a time or @OFFSET), or check the group's name",
+        )
+    places = resolve(errand.start, errand.source.topic, cluster)
+    return {partition: places[partition] for partition in missing}
+
+
+def _ends(
+    errand: Errand, cluster: Cluster, partitions: Sequence[int]
+) -> tuple[dict[int, int] | None, tuple[Above, ...]]:
+    if errand.end is None:
+        return None, ()
+    topic = errand.source.topic
+    stable = cluster.offsets(topic, "stable")
+    high = cluster.offsets(topic, "latest")
+    wanted = stable if errand.end.kind == "latest" else resolve(errand.end, topic, cluster)
+    above = tuple(
+        Above(
+            partition=partition,
+            stable=stable[partition],
+            high_watermark=high[partition],
+            holders=tuple(cluster.stuck_by(topic, partition)),
+        )
+        for partition in partitions
+        if high[partition] > stable[partition] and wanted[partition] >= stable[partition]
+    )
+    return {partition: min(wanted[partition], stable[partition]) for partition in partitions}, above
