@@ -3,5 +3,8 @@
 from __future__ import annotations
 
 from ._fanout import __version__
+from .app import App
+from .message import Message
+from .outcome import Backoff, Reject, Retry, Skip
 
-__all__ = ["__version__"]
+__all__ = ["App", "Backoff", "Message", "Reject", "Retry", "Skip", "__version__"]

@@ -1,0 +1,79 @@
+"""What must hold before a worker is started; nothing is changed by looking."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from fanout.errors import ConfigError, RefusedError
+
+from .process import ask_about_app
+from .properties import consumer_properties
+
+if TYPE_CHECKING:
+    from fanout.config.work import WorkSettings
+
+__all__ = ["Checked", "Topics", "check_work"]
+
+
+class Topics(Protocol):
+    """What is asked of `fanout._fanout.Cluster`."""
+
+    def partitions(self, topic: str) -> int: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checked:
+    """What will run: the group, the topics that are read, and where dead letters go."""
+
+    group: str
+    topics: tuple[str, ...]
+    dead_letters: tuple[str, ...]
+
+
+def check_work(settings: WorkSettings, cluster: Topics) -> Checked:
+    """Imports the app in a process of its own and looks at every topic it needs.
+
+    Raises ConfigError for the app, its handlers or properties, RefusedError for a topic that does not exist.
+    """
+    app = ask_about_app(settings)
+    group = settings.group or app["name"]
+    consumer_properties(settings, group)
+    handlers = _chosen(app, settings)
+    for handler in handlers:
+        _check_order(handler, settings)
+    topics = (settings.run.topic,) if settings.run else tuple(handler["topic"] for handler in handlers)
+    for topic in topics:
+        cluster.partitions(topic)
+    dead_letters = sorted({handler["dead_letters"] for handler in handlers if handler["dead_letters"] is not None})
+    for topic in dead_letters:
+        _check_dead_letters(topic, cluster)
+    return Checked(group=group, topics=topics, dead_letters=tuple(dead_letters))
+
+
+def _chosen(app: dict[str, Any], settings: WorkSettings) -> list[dict[str, Any]]:
+    by_topic = {handler["topic"]: handler for handler in app["handlers"]}
+    wanted = [settings.run.source] if settings.run else list(settings.topics) or sorted(by_topic)
+    for topic in wanted:
+        if topic not in by_topic:
+            known = ", ".join(sorted(by_topic))
+            raise ConfigError("--topic", f"{settings.app} handles {known}, not {topic}")
+    return [by_topic[topic] for topic in wanted]
+
+
+def _check_order(handler: dict[str, Any], settings: WorkSettings) -> None:
+    if settings.run is not None and handler["order_by"] == "partition":
+        raise ConfigError(
+            f"order_by of the handler of {handler['topic']}",
+            'a run spreads each partition over several: only the order of keys is kept, use order_by="key"',
+        )
+
+
+def _check_dead_letters(topic: str, cluster: Topics) -> None:
+    try:
+        cluster.partitions(topic)
+    except RefusedError as error:
+        raise RefusedError(
+            f"the dead-letter topic {topic} does not exist",
+            f"create it, name another with dlq=..., or keep failed records in their place with dlq=None ({error})",
+        ) from error

@@ -1,0 +1,138 @@
+"""
+What a worker process runs: `python -m fanout.work.child`.
+
+    standard input    one line of settings, then nothing: its end is the order to stop
+    standard output   reports, see `report`
+
+Whatever becomes of the supervisor, its end of the input closes with it, so no worker
+outlives it: running handlers get their time, then the process ends, even if one of
+them blocks the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NoReturn
+
+from fanout.config.work import WorkSettings
+from fanout.errors import FanoutError
+
+from .loading import chosen_handlers, load_app
+from .report import Reporter, take_stdout
+from .worker import Worker, group_of
+
+if TYPE_CHECKING:
+    from fanout.app import App, Handler
+
+__all__ = ["main"]
+
+REPORT_S = 0.5
+LEAVE_S = 2.0
+"""What a commit and leaving the group may take on top of the running handlers."""
+
+FORCED = 137
+DESCRIBE = "--describe"
+
+
+def main() -> NoReturn:
+    """Runs the worker and ends the process, threads of handlers that do not return and all."""
+    reporter = take_stdout()
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        settings = WorkSettings.from_json(sys.stdin.buffer.readline())
+        app = load_app(settings.app, settings.app_dir)
+        if DESCRIBE in sys.argv:
+            reporter.send("app", name=app.name, handlers=[_described(handler) for handler in app.handlers.values()])
+        else:
+            with asyncio.Runner(loop_factory=_loop_factory(settings.loop)) as runner:
+                runner.run(_work(settings, app, reporter))
+        code = 0
+    except FanoutError as error:
+        reporter.failed(error)
+        code = error.exit_code
+    except Exception:
+        # Whatever it is, the supervisor starts another process; this one must end, and say why.
+        logging.getLogger("fanout.work").exception("the worker broke")
+        code = 1
+    _end(code)
+
+
+async def _work(settings: WorkSettings, app: App, reporter: Reporter) -> None:
+    run = settings.run
+    handlers = chosen_handlers(app, (run.source,) if run else tuple(settings.topics))
+    worker = Worker(settings, handlers, group_of(settings, app.name))
+    _stop_with_the_supervisor(worker, settings.stop_s + LEAVE_S)
+    reporting = asyncio.create_task(_report(worker, reporter))
+    try:
+        await worker.run()
+    finally:
+        reporting.cancel()
+        reporter.send("stats", handlers=worker.stats())
+
+
+async def _report(worker: Worker, reporter: Reporter) -> None:
+    reporter.send("ready")
+    while True:
+        reporter.send("stats", handlers=worker.stats())
+        await asyncio.sleep(REPORT_S)
+
+
+def _stop_with_the_supervisor(worker: Worker, within_s: float) -> None:
+    """Stops at the end of the input or at SIGTERM; ends the process by force at a second, or when the time is over."""
+    loop = asyncio.get_running_loop()
+    asked = threading.Event()
+
+    def stop() -> None:
+        if asked.is_set():
+            return
+        asked.set()
+        loop.call_soon_threadsafe(worker.stop)
+        timer = threading.Timer(within_s, _end, [FORCED])
+        timer.daemon = True
+        timer.start()
+
+    def on_signal(_number: int, _frame: object) -> None:
+        if asked.is_set():
+            _end(FORCED)
+        stop()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    threading.Thread(target=_wait_for_the_end, args=[stop], name="supervisor", daemon=True).start()
+
+
+def _wait_for_the_end(stop: Callable[[], None]) -> None:
+    while sys.stdin.buffer.read(1):
+        """Nothing is ever said after the settings."""
+    stop()
+
+
+def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if name == "asyncio":
+        return None
+    try:
+        import uvloop  # noqa: PLC0415  does not exist on every platform
+    except ImportError:
+        if name == "uvloop":
+            raise
+        return None
+    return uvloop.new_event_loop
+
+
+def _described(handler: Handler) -> dict[str, object]:
+    return {"topic": handler.topic, "dead_letters": handler.dead_letters, "order_by": handler.order_by}
+
+
+def _end(code: int) -> NoReturn:
+    # Not sys.exit: it waits for threads, and a handler in one of them may never return.
+    logging.shutdown()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

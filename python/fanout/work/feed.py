@@ -1,0 +1,299 @@
+"""
+The thread that owns the consumer: it reads, it commits, it takes and gives up partitions.
+
+Nothing else touches the consumer. The event loop may be busy or blocked by a handler;
+the group is kept and commits go out all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from confluent_kafka import OFFSET_END, KafkaError, KafkaException, TopicPartition
+
+from fanout.errors import FanoutError, WorkError
+
+from .codes import is_gone, is_overtaken, is_passing
+
+if TYPE_CHECKING:
+    from fanout._fanout import Intake
+
+    from .runtime import Runtime
+    from .start import Starts
+
+__all__ = ["Consumer", "Feed", "Reading"]
+
+logger = logging.getLogger("fanout.work")
+
+BATCH = 500
+IDLE_S = 0.2
+"""How long an idle poll waits; a stop is seen as late as that."""
+
+FULL_S = 1.0
+"""How long reading may wait for room without a poll. After that the partitions are paused: pausing throws away what
+was fetched, so it is not worth its price for a short wait."""
+
+ROOM_SHARE = 8
+"""Reading goes on when this part of the budget is free again, so that it does not go record by record."""
+
+Assigned = Sequence[TopicPartition]
+Callback = Callable[[Any, list[TopicPartition]], None]
+
+
+class Consumer(Protocol):
+    """What is used of a `confluent_kafka.Consumer`."""
+
+    def subscribe(
+        self, topics: list[str], on_assign: Callback = ..., on_revoke: Callback = ..., on_lost: Callback = ...
+    ) -> None: ...
+    def poll(self, timeout: float) -> Any | None: ...
+    def consume(self, num_messages: int, timeout: float) -> list[Any]: ...
+    def assign(self, partitions: list[TopicPartition]) -> None: ...
+    def incremental_assign(self, partitions: list[TopicPartition]) -> None: ...
+    def pause(self, partitions: list[TopicPartition]) -> None: ...
+    def resume(self, partitions: list[TopicPartition]) -> None: ...
+    def seek(self, partition: TopicPartition) -> None: ...
+    def commit(self, *, offsets: list[TopicPartition], asynchronous: Literal[False]) -> list[TopicPartition]: ...
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """What is read, by whom, and how often it is committed."""
+
+    topic: str
+    group: str
+    cooperative: bool
+    stop_s: float
+    commit_s: float
+    records: int
+
+
+class Feed:
+    """Feeds one runtime from one topic until it is stopped or fails."""
+
+    def __init__(self, reading: Reading, consumer: Consumer, intake: Intake, starts: Starts) -> None:
+        self._reading = reading
+        self._consumer = consumer
+        self._intake = intake
+        self._starts = starts
+        self._loop = asyncio.get_running_loop()
+        self._stopping = threading.Event()
+        self._room = threading.Event()
+        self._starved = False
+        self._error: FanoutError | None = None
+        self._fresh: dict[int, int] = {}
+        self._next_commit = time.monotonic() + reading.commit_s
+        self._thread: threading.Thread | None = None
+        self._ended = asyncio.Event()
+        self._runtime: Runtime
+        self.committed: dict[int, int] = {}
+        """The last offset known to be committed of every partition this feed has held."""
+
+    def start(self, runtime: Runtime) -> None:
+        """Starts to read. A failure goes to `runtime.fail`."""
+        self._runtime = runtime
+        self._thread = threading.Thread(target=self._run, name=f"feed-{self._reading.topic}", daemon=True)
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """Reads no more, waits for what runs as long as it may, commits and leaves the group."""
+        self._stopping.set()
+        self._room.set()
+        await self._ended.wait()
+
+    def made_room(self) -> None:
+        """Tells the thread, if it waits, that records were settled."""
+        if self._starved and self._intake.room() >= self._least_room():
+            self._room.set()
+
+    def _run(self) -> None:
+        try:
+            self._consumer.subscribe(
+                [self._reading.topic], on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose
+            )
+            while not self._stopping.is_set():
+                self._step()
+        except FanoutError as error:
+            self._runtime.fail(error)
+        except KafkaException as error:
+            self._runtime.fail(WorkError(f"{self._reading.topic}: {error.args[0].str()}", "see the brokers' logs"))
+        except Exception as error:
+            logger.exception("the feed of %s broke", self._reading.topic)
+            problem = f"the feed of {self._reading.topic} broke: {type(error).__name__}: {error}"
+            self._runtime.fail(WorkError(problem, "this is a fault of fanout; nothing unfinished was committed"))
+        finally:
+            self._leave()
+            self._loop.call_soon_threadsafe(self._ended.set)
+
+    def _step(self) -> None:
+        room = self._intake.room()
+        if room:
+            self._take(self._read(min(room, BATCH), IDLE_S))
+        else:
+            self._wait_for_room()
+        self._commit_if_due()
+
+    def _read(self, most: int, wait_s: float) -> list[Any]:
+        """The first record as soon as there is one, and what else has been fetched by then."""
+        self._fresh.clear()
+        first = self._consumer.poll(wait_s)
+        messages = [] if first is None else [first]
+        if messages and most > 1:
+            messages += self._consumer.consume(most - 1, 0)
+        if self._error is not None:
+            raise self._error
+        return self._without_strays(messages) if self._fresh else messages
+
+    def _take(self, messages: list[Any]) -> None:
+        if not messages:
+            return
+        runnable, troubled = self._intake.take(messages)
+        if runnable:
+            self._runtime.offer(runnable)
+        for message in troubled:
+            self._trouble(message)
+
+    def _without_strays(self, messages: list[Any]) -> list[Any]:
+        """Drops what was fetched for an earlier assignment of a partition that was assigned during this very read.
+
+        Such a record lies past the new start. Taken as the first one it would make all before it look like a hole,
+        and the commit point would pass them. The partition is read again from its start instead.
+        """
+        strays = set()
+        for message in messages:
+            start = self._fresh.pop(message.partition(), None)
+            if start is not None and message.error() is None and message.offset() != start:
+                strays.add(message.partition())
+                self._consumer.seek(TopicPartition(self._reading.topic, message.partition(), start))
+        return [message for message in messages if message.partition() not in strays]
+
+    def _trouble(self, message: Any) -> None:
+        error: KafkaError = message.error()
+        if is_passing(error):
+            logger.warning("%s: %s", self._reading.topic, error.str())
+            return
+        if is_gone(error):
+            raise self._starts.gone(self._reading.topic, message)
+        raise WorkError(
+            f"{self._reading.topic}/{message.partition()}: {error.str()}", "nothing unfinished was committed"
+        )
+
+    def _wait_for_room(self) -> None:
+        """Waits until enough is settled. Short waits cost no poll; in longer ones the group still hears of us."""
+        self._room.clear()
+        self._starved = True
+        try:
+            if self._has_room(FULL_S):
+                return
+            self._consumer.pause(self._held())
+            while not self._stopping.is_set() and not self._has_room(IDLE_S):
+                # Partitions that were assigned meanwhile are not paused: at most one record a poll comes from them.
+                self._take(self._read(1, 0))
+                self._commit_if_due()
+            self._consumer.resume(self._held())
+        finally:
+            self._starved = False
+
+    def _held(self) -> list[TopicPartition]:
+        return [TopicPartition(self._reading.topic, partition) for partition in self._intake.positions()]
+
+    def _has_room(self, timeout_s: float) -> bool:
+        return self._intake.room() >= self._least_room() or self._room.wait(timeout_s)
+
+    def _least_room(self) -> int:
+        return max(1, self._reading.records // ROOM_SHARE)
+
+    def _assign(self, _consumer: object, assigned: Assigned) -> None:
+        """Takes partitions at what one offset fetch says; the client's own idea of a start is never used."""
+        partitions = [partition.partition for partition in assigned]
+        try:
+            places = self._starts.of(partitions)
+            for partition, (offset, metadata) in places.items():
+                self._intake.assign(partition, offset, metadata)
+        except FanoutError as error:
+            # Raised by the next read: an exception in a callback of the client would be lost in it.
+            self._error = error
+            return
+        offsets = {partition: offset for partition, (offset, _) in places.items()}
+        self._fresh |= offsets
+        self.committed |= offsets
+        begin = [TopicPartition(self._reading.topic, p, offsets.get(p, OFFSET_END)) for p in partitions]
+        if self._reading.cooperative:
+            self._consumer.incremental_assign(begin)
+        else:
+            self._consumer.assign(begin)
+        logger.info("%s: given partitions %s", self._reading.topic, sorted(places))
+
+    def _revoke(self, _consumer: object, revoked: Assigned) -> None:
+        self._give_up([partition.partition for partition in revoked])
+
+    def _lose(self, _consumer: object, lost: Assigned) -> None:
+        """They belong to another already: whatever is done from here on may not be committed."""
+        partitions = [partition.partition for partition in lost]
+        assignments = self._intake.close(partitions)
+        self._intake.forget(partitions)
+        self._wait_released(assignments, 0)
+        logger.warning("%s: lost partitions %s", self._reading.topic, partitions)
+
+    def _give_up(self, partitions: list[int]) -> None:
+        """Waits for what runs, commits, lets go. Results that come later find no ledger."""
+        assignments = self._intake.close(partitions)
+        if assignments:
+            self._wait_released(assignments, self._reading.stop_s)
+            self._commit()
+        self._intake.forget(partitions)
+
+    def _wait_released(self, assignments: set[int], timeout_s: float) -> None:
+        released = asyncio.run_coroutine_threadsafe(self._runtime.release(assignments, timeout_s), self._loop)
+        try:
+            left = released.result(timeout_s + IDLE_S)
+        except TimeoutError:
+            logger.warning("%s: a handler blocks the event loop; its record is read again", self._reading.topic)
+            return
+        if left:
+            logger.warning("%s: %d records still ran; they are read again", self._reading.topic, len(left))
+
+    def _commit_if_due(self) -> None:
+        if time.monotonic() >= self._next_commit:
+            self._commit()
+            self._next_commit = time.monotonic() + self._reading.commit_s
+
+    def _commit(self) -> None:
+        due = self._intake.due()
+        if not due:
+            return
+        topic = self._reading.topic
+        places = [TopicPartition(topic, partition, offset, metadata) for partition, offset, metadata in due]
+        try:
+            answers = self._consumer.commit(offsets=places, asynchronous=False)
+        except KafkaException as error:
+            self._commit_failed(error.args[0])
+            return
+        for answer in answers:
+            if answer.error is None:
+                self._intake.committed(answer.partition, answer.offset)
+                self.committed[answer.partition] = answer.offset
+            else:
+                self._commit_failed(answer.error)
+
+    def _commit_failed(self, error: KafkaError) -> None:
+        """A commit that another owner or a rebalance overtook is not tried again by itself: the next one covers it."""
+        if is_overtaken(error) or is_passing(error):
+            logger.warning("%s: a commit did not get through: %s", self._reading.topic, error.str())
+            return
+        problem = f"group {self._reading.group} cannot commit for {self._reading.topic}: {error.str()}"
+        raise WorkError(problem, "let the group commit (access, size of offset metadata), then start again")
+
+    def _leave(self) -> None:
+        try:
+            self._give_up(list(self._intake.positions()))
+            self._consumer.close()
+        except (FanoutError, KafkaException) as error:
+            logger.warning("%s: the group was not left cleanly: %s", self._reading.topic, error)

@@ -1,0 +1,65 @@
+"""Importing an application by its path, and saying what went wrong where."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+
+from fanout.app import App, Handler
+from fanout.errors import ConfigError
+
+__all__ = ["chosen_handlers", "load_app"]
+
+_PATH = re.compile(r"(?P<module>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):(?P<name>[A-Za-z_]\w*)")
+
+
+def load_app(path: str, folder: str) -> App:
+    """Imports `pkg.mod:app` with `folder` first on the path. ConfigError says what failed and where."""
+    found = _PATH.fullmatch(path)
+    if found is None:
+        raise ConfigError(path, "an application is named `package.module:variable`, such as `shop.billing:app`")
+    where = Path(folder).expanduser().resolve()
+    if not where.is_dir():
+        raise ConfigError("--app-dir", f"{where} is not a folder")
+    sys.path.insert(0, str(where))
+    module = _import(path, found["module"], where)
+    try:
+        app = getattr(module, found["name"])
+    except AttributeError:
+        raise ConfigError(path, f"{module.__file__} has no `{found['name']}`") from None
+    if not isinstance(app, App):
+        raise ConfigError(path, f"`{found['name']}` is a {type(app).__name__}, not a fanout.App")
+    if not app.handlers:
+        raise ConfigError(path, "the app has no handler: decorate a function with `@app.handler(topic)`")
+    return app
+
+
+def chosen_handlers(app: App, topics: tuple[str, ...]) -> list[Handler]:
+    """The handlers of `topics`, or all. ConfigError for a topic without one."""
+    missing = [topic for topic in topics if topic not in app.handlers]
+    if missing:
+        known = ", ".join(sorted(app.handlers))
+        raise ConfigError("--topic", f"{app.name} has no handler of {', '.join(missing)}, but of {known}")
+    return [app.handlers[topic] for topic in topics or sorted(app.handlers)]
+
+
+def _import(path: str, name: str, where: Path) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+            raise ConfigError(path, f"no module `{error.name}` in {where}: name its folder with --app-dir") from error
+        raise ConfigError(path, _story(error)) from error
+    except (Exception, SystemExit) as error:
+        raise ConfigError(path, _story(error)) from error
+
+
+def _story(error: BaseException) -> str:
+    """The error, and the last line of the application's own code that led to it."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
+    place = f" at {frames[-1].filename}:{frames[-1].lineno}" if len(frames) > 1 else ""
+    return f"does not import: {type(error).__name__}: {error}{place}"

@@ -1,0 +1,113 @@
+"""One worker process, seen from its supervisor."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+from .report import read_report, to_error
+
+if TYPE_CHECKING:
+    from fanout.config.work import WorkSettings
+    from fanout.errors import FanoutError
+
+__all__ = ["WorkerProcess", "ask_about_app"]
+
+logger = logging.getLogger("fanout.work")
+
+COMMAND = (sys.executable, "-m", "fanout.work.child")
+DESCRIBE_S = 60.0
+
+
+class WorkerProcess:
+    """A running worker. It ends when its input is closed: by `stop`, or by the end of this process."""
+
+    def __init__(self, settings: WorkSettings) -> None:
+        # A process group of its own, so that Ctrl-C reaches the supervisor alone and the stop is an ordered one.
+        self._process = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0)
+        self.pid = self._process.pid
+        self.ready = threading.Event()
+        self.stats: dict[str, dict[str, Any]] = {}
+        self.error: FanoutError | None = None
+        self._write(settings.to_json())
+        self._reader = threading.Thread(target=self._read, name=f"worker-{self.pid}", daemon=True)
+        self._reader.start()
+
+    def is_running(self) -> bool:
+        """Whether the process has not ended yet."""
+        return self._process.poll() is None
+
+    def stop(self) -> None:
+        """Asks for a clean end; see `wait`."""
+        stdin = self._process.stdin
+        if stdin is not None and not stdin.closed:
+            try:
+                stdin.close()
+            except BrokenPipeError:
+                return  # it has ended already
+
+    def kill(self) -> None:
+        """Ends it at once."""
+        if self.is_running():
+            self._process.kill()
+
+    def wait(self, timeout_s: float) -> int | None:
+        """The exit code once its last report is read; None while it runs after `timeout_s`."""
+        try:
+            code = self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return None
+        self._reader.join()
+        self.stop()
+        return code
+
+    def _write(self, line: bytes) -> None:
+        stdin = self._process.stdin
+        if stdin is None:
+            raise TypeError("the process was started with a pipe")
+        try:
+            stdin.write(line)
+            stdin.flush()
+        except BrokenPipeError:
+            logger.warning("worker %d ended before it read its settings", self.pid)
+
+    def _read(self) -> None:
+        stdout = self._process.stdout
+        if stdout is None:
+            raise TypeError("the process was started with a pipe")
+        with stdout:
+            for line in stdout:
+                self._take(read_report(line))
+
+    def _take(self, report: dict[str, Any]) -> None:
+        match report["kind"]:
+            case "ready":
+                self.ready.set()
+            case "stats":
+                self.stats = report["handlers"]
+            case "failed":
+                self.error = to_error(report)
+
+
+def ask_about_app(settings: WorkSettings) -> dict[str, Any]:
+    """Name and handlers of the app, as a worker would find them. Raises what its import raised.
+
+    A process of its own imports it: the application's code never runs beside the lanes of a drain.
+    """
+    asked = subprocess.run(
+        [*COMMAND, "--describe"],
+        input=settings.to_json(),
+        stdout=subprocess.PIPE,
+        timeout=DESCRIBE_S,
+        check=False,
+    )
+    for line in asked.stdout.splitlines():
+        report = read_report(line)
+        if report["kind"] == "failed":
+            raise to_error(report)
+        if report["kind"] == "app":
+            return report
+    raise subprocess.CalledProcessError(asked.returncode, asked.args, asked.stdout)

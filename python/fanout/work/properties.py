@@ -1,0 +1,78 @@
+"""The client properties of a worker: what it needs, what it offers to be overridden, what it refuses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fanout.errors import ConfigError
+
+if TYPE_CHECKING:
+    from fanout.config.work import WorkSettings
+
+    from .start import WhereNew
+
+__all__ = ["consumer_properties", "is_cooperative", "producer_properties", "where_new"]
+
+NEEDED = {
+    # The ledger alone says what is committed.
+    "enable.auto.commit": "false",
+    "enable.auto.offset.store": "false",
+    # The only word of a position past markers that no record follows.
+    "enable.partition.eof": "true",
+    "isolation.level": "read_committed",
+}
+
+OFFERED = {
+    # A position that is gone stops the worker: records expired unread, and that is never passed over in silence.
+    "auto.offset.reset": "error",
+    "fetch.queue.backoff.ms": "10",
+    "queued.max.messages.kbytes": "8192",
+    "queued.min.messages": "10000",
+}
+
+IN_RUN = {
+    "auto.offset.reset": "error",
+    # A worker that comes or goes leaves the partitions of the others alone.
+    "partition.assignment.strategy": "cooperative-sticky",
+    "session.timeout.ms": "10000",
+}
+
+PRODUCER = {"acks": "all", "enable.idempotence": "true", "linger.ms": "5"}
+
+PLACES: dict[str, WhereNew] = {
+    "earliest": "earliest",
+    "smallest": "earliest",
+    "beginning": "earliest",
+    "latest": "latest",
+    "largest": "latest",
+    "end": "latest",
+    "error": "error",
+}
+"""librdkafka's words for a place, and ours."""
+
+
+def consumer_properties(settings: WorkSettings, group: str) -> dict[str, str]:
+    """Properties of one consumer. ConfigError for one that would let records be lost."""
+    own = dict(settings.clients.of("consumer", "work"))
+    for name, needed in NEEDED.items():
+        if own.get(name, needed).lower() != needed:
+            raise ConfigError(name, f"a worker needs {needed}: with {own[name]} records could be lost; remove it")
+    return {**OFFERED, **own, **NEEDED, **(IN_RUN if settings.run else {}), "group.id": group}
+
+
+def producer_properties(settings: WorkSettings) -> dict[str, str]:
+    """Properties of the producer of dead letters."""
+    return {**settings.clients.of("producer", "work"), **PRODUCER}
+
+
+def where_new(settings: WorkSettings) -> WhereNew:
+    """Where a group that has never committed begins: at the start unless `auto.offset.reset` says otherwise."""
+    said = settings.clients.of("consumer", "work").get("auto.offset.reset", "earliest")
+    if said not in PLACES:
+        raise ConfigError("auto.offset.reset", f"{said!r} is none of {', '.join(PLACES)}")
+    return PLACES[said]
+
+
+def is_cooperative(properties: dict[str, str]) -> bool:
+    """Whether partitions move one by one instead of all at once."""
+    return properties.get("partition.assignment.strategy", "").startswith("cooperative")

@@ -1,0 +1,54 @@
+"""What a worker process tells its supervisor: one JSON object a line."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import orjson
+
+from fanout import errors
+from fanout.errors import FanoutError, WorkError
+
+__all__ = ["Reporter", "read_report", "take_stdout", "to_error"]
+
+
+class Reporter:
+    """Writes reports to the pipe. A supervisor that is gone is no error here: the other pipe tells of it."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def send(self, kind: str, **fields: Any) -> None:
+        """One report. Blocks while the pipe is full: the supervisor always reads."""
+        try:
+            line = memoryview(orjson.dumps({"kind": kind, **fields}) + b"\n")
+            while line:
+                line = line[os.write(self._descriptor, line) :]
+        except BrokenPipeError:
+            return
+
+    def failed(self, error: FanoutError) -> None:
+        """Reports what ends this process, so that the supervisor can raise the same."""
+        self.send("failed", error=type(error).__name__, arguments=list(error.args))
+
+
+def take_stdout() -> Reporter:
+    """Keeps the pipe behind standard output for reports, and sends what handlers print to standard error."""
+    descriptor = os.dup(1)
+    os.dup2(2, 1)
+    return Reporter(descriptor)
+
+
+def read_report(line: bytes) -> dict[str, Any]:
+    """A report as it was sent."""
+    report: dict[str, Any] = orjson.loads(line)
+    return report
+
+
+def to_error(report: dict[str, Any]) -> FanoutError:
+    """The error a `failed` report stands for."""
+    kind = getattr(errors, report["error"], None)
+    if not (isinstance(kind, type) and issubclass(kind, FanoutError)):
+        return WorkError(f"a worker ended with {report['error']}", str(report["arguments"]))
+    return kind(*report["arguments"])

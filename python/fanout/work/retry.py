@@ -1,0 +1,74 @@
+"""What becomes of a record after one attempt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from fanout.outcome import Outcome, Reject, Retry, Skip
+
+if TYPE_CHECKING:
+    from fanout.app import Handler
+
+__all__ = ["Again", "Dead", "Passed", "Verdict", "undecodable", "verdict_on"]
+
+Why = Literal["rejected", "undecodable", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """Settled without being handled: `skipped`, or a `tombstone` its handler does not take."""
+
+    outcome: Literal["skipped", "tombstone"]
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Another attempt in `delay_s` seconds; the record keeps its place meanwhile."""
+
+    delay_s: float
+    cause: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """A dead letter."""
+
+    why: Why
+    message: str
+    cause: BaseException
+
+
+Verdict = Passed | Again | Dead
+
+
+def verdict_on(cause: BaseException, handler: Handler, attempt: int) -> Verdict:
+    """What `cause`, raised by attempt number `attempt`, means for the record."""
+    match cause:
+        case Skip():
+            return Passed("skipped")
+        case Reject(reason=reason):
+            return _dead(Dead("rejected", reason, cause), handler, attempt)
+        case Retry(after=after):
+            return Again(handler.retry.delay(attempt) if after is None else after, cause)
+        case Outcome():
+            raise TypeError(f"no rule for the outcome {cause!r}") from cause
+    if attempt < handler.retry.attempts:
+        return Again(handler.retry.delay(attempt), cause)
+    return _dead(Dead("failed", _words(cause), cause), handler, attempt)
+
+
+def undecodable(cause: Exception, handler: Handler, attempt: int) -> Verdict:
+    """A value that cannot be decoded stays so: there is no second attempt while dead letters have a place."""
+    return _dead(Dead("undecodable", _words(cause), cause), handler, attempt)
+
+
+def _dead(dead: Dead, handler: Handler, attempt: int) -> Verdict:
+    if handler.dead_letters is not None:
+        return dead
+    # Without a place for dead letters the record keeps its own, and is tried ever more rarely.
+    return Again(handler.retry.delay(max(attempt, handler.retry.attempts)), dead.cause)
+
+
+def _words(cause: BaseException) -> str:
+    return f"{type(cause).__name__}: {cause}"

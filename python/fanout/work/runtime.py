@@ -1,0 +1,201 @@
+"""
+One handler at work: records in from the feed, outcomes back to the ledger.
+
+Everything here runs on the event loop. The feed, on its own thread, calls `offer`
+and waits for `release`; both cross to the loop first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from fanout._fanout import Intake
+from fanout.errors import FanoutError, WorkError
+from fanout.message import origin_of
+
+from .dead_letter import DeadLetters, Guard, Letter
+from .retry import Again, Dead, Passed, Verdict
+from .slots import Runnable, Slots
+
+if TYPE_CHECKING:
+    from fanout.app import Handler
+
+    from .attempt import Attempt
+
+__all__ = ["Parts", "Runtime"]
+
+logger = logging.getLogger("fanout.work")
+
+MAX_NAMED = 5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parts:
+    """What a runtime is put together from. `source` is the topic of the run."""
+
+    handler: Handler
+    intake: Intake
+    attempt: Attempt
+    dead_letters: DeadLetters | None
+    guard: Guard
+    concurrency: int
+    source: str | None = None
+
+
+@dataclass(slots=True)
+class Parked:
+    """A record that waits for its next attempt."""
+
+    message: Any
+    timer: asyncio.TimerHandle
+    attempt: int
+    cause: str = field(default="")
+
+
+class Runtime:
+    """Runs the handler of one topic. `failed` is set to what stops it; `made_room` is called after each settling."""
+
+    def __init__(self, parts: Parts, made_room: Callable[[], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._parts = parts
+        self._made_room = made_room
+        self._slots = Slots(parts.concurrency, parts.attempt, self._other)
+        self._dead: list[int] = []
+        self._parked: dict[int, Parked] = {}
+        self._settled = asyncio.Event()
+        self._closed: set[int] = set()
+        self.outcomes: Counter[str] = Counter()
+        self.failed: asyncio.Future[FanoutError] = self._loop.create_future()
+
+    def start(self) -> None:
+        """Starts the slots."""
+        self._slots.start(self._settle, self._slot_ended)
+
+    def stop(self) -> None:
+        """Cancels what still runs. Its records stay unsettled."""
+        self._drop(lambda _record: True)
+        self._slots.stop()
+
+    def offer(self, runnable: list[Runnable]) -> None:
+        """Takes records that may run. Safe from any thread."""
+        self._loop.call_soon_threadsafe(self._slots.offer, runnable)
+
+    def fail(self, error: FanoutError) -> None:
+        """Makes `error` the reason to stop, if none is known yet. Safe from any thread."""
+        self._loop.call_soon_threadsafe(self._fail, error)
+
+    async def release(self, assignments: set[int], timeout_s: float) -> list[str]:
+        """Waits for what runs of these assignments and drops what waits; returns what still runs after `timeout_s`."""
+
+        def gone(record: int) -> bool:
+            return Intake.assignment_of(record) in assignments
+
+        self._closed |= assignments
+        self._drop(gone)
+        try:
+            async with asyncio.timeout(timeout_s):
+                while any(map(gone, self._slots.running())):
+                    self._settled.clear()
+                    await self._settled.wait()
+        except TimeoutError:
+            pass  # the records left are read again by the next owner
+        self._settle()
+        return [str(record) for record in self._slots.running() if gone(record)]
+
+    def running(self) -> int:
+        """How many handlers run now."""
+        return len(self._slots.running())
+
+    def parked(self) -> list[str]:
+        """Some of the records that wait for another attempt, the most often tried first, and why they failed."""
+        worst = sorted(self._parked.values(), key=lambda parked: -parked.attempt)[:MAX_NAMED]
+        return [f"{self._name(parked.message)} failed {parked.attempt} times, last: {parked.cause}" for parked in worst]
+
+    def parked_count(self) -> int:
+        """How many records wait for another attempt."""
+        return len(self._parked)
+
+    async def _other(self, record: int, message: Any, verdict: Verdict) -> None:
+        match verdict:
+            case Passed(outcome=outcome):
+                self._slots.tries.pop(record, None)
+                self._slots.done.append(record)
+                self.outcomes[outcome] += 1
+                self.outcomes["done"] -= 1
+            case Again():
+                self._park(record, message, verdict)
+            case Dead():
+                await self._bury(record, message, verdict)
+
+    def _park(self, record: int, message: Any, again: Again) -> None:
+        """Frees the slot until the next attempt. The record stays open, so its key and the commit point wait."""
+        if Intake.assignment_of(record) in self._closed:
+            return  # its next owner tries it again
+        tried = self._slots.tries.get(record, 0) + 1
+        self._slots.tries[record] = tried
+        self.outcomes["retried"] += 1
+        if tried == 1:
+            logger.warning("%s failed and is tried again", self._name(message), exc_info=again.cause)
+        timer = self._loop.call_later(again.delay_s, self._unpark, record)
+        cause = f"{type(again.cause).__name__}: {again.cause}"
+        self._parked[record] = Parked(message, timer, tried, cause)
+
+    def _unpark(self, record: int) -> None:
+        parked = self._parked.pop(record)
+        self._slots.offer([(record, parked.message)])
+
+    async def _bury(self, record: int, message: Any, dead: Dead) -> None:
+        parts = self._parts
+        if parts.dead_letters is None:
+            raise TypeError("a handler without dead letters retries")
+        attempt = self._slots.tries.get(record, 0) + 1
+        try:
+            parts.guard.allow(parts.handler.topic, dead)
+            await parts.dead_letters.send(Letter(raw=message, dead=dead, attempt=attempt))
+        except WorkError as error:
+            self._fail(error)
+            return
+        logger.error("%s is a dead letter: %s, %s", self._name(message), dead.why, dead.message)
+        self._slots.tries.pop(record, None)
+        self._dead.append(record)
+        self.outcomes["dead"] += 1
+        self.outcomes[dead.why] += 1
+
+    def _settle(self) -> None:
+        """Hands every result to the ledger in one crossing, and takes what may run next."""
+        done, dead = self._slots.done, self._dead
+        if done or dead:
+            runnable = self._parts.intake.settle(done, dead)
+            self.outcomes["done"] += len(done)
+            self._parts.guard.passed(len(done))
+            done.clear()
+            dead.clear()
+            if runnable:
+                self._slots.offer(runnable)
+            self._made_room()
+        self._settled.set()
+
+    def _drop(self, gone: Callable[[int], bool]) -> None:
+        self._slots.drop(gone)
+        for record in [record for record in self._parked if gone(record)]:
+            self._parked.pop(record).timer.cancel()
+
+    def _slot_ended(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            problem = f"a slot of {self._parts.handler.topic} broke: {type(error).__name__}: {error}"
+            logger.error(problem, exc_info=error)
+            self._fail(WorkError(problem, "this is a fault of fanout; the records in hand were not settled"))
+
+    def _fail(self, error: FanoutError) -> None:
+        if not self.failed.done():
+            self.failed.set_result(error)
+
+    def _name(self, message: Any) -> str:
+        topic, partition, offset, _ = origin_of(message, self._parts.source)
+        return f"{topic}/{partition}/{offset}"

@@ -1,0 +1,140 @@
+"""All handlers of one process, from start to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import confluent_kafka
+
+from fanout._fanout import Cluster, Intake
+
+from .attempt import attempt_of
+from .dead_letter import DeadLetters, Guard
+from .feed import Feed, Reading
+from .properties import consumer_properties, is_cooperative, producer_properties, where_new
+from .runtime import Parts, Runtime
+from .start import Starts
+
+if TYPE_CHECKING:
+    from fanout.app import Handler
+    from fanout.config.work import WorkSettings
+
+__all__ = ["Worker", "group_of"]
+
+KAFKA_LOG = logging.getLogger("fanout.kafka")
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """One handler with its consumer."""
+
+    topic: str
+    runtime: Runtime
+    feed: Feed
+    intake: Intake
+
+
+class Worker:
+    """Runs handlers until `stop` is called or one of them cannot go on. Made on the loop it runs on."""
+
+    def __init__(self, settings: WorkSettings, handlers: list[Handler], group: str) -> None:
+        self._stop = asyncio.Event()
+        self._settings = settings
+        self._stations = [station(settings, handler, group) for handler in handlers]
+
+    def stop(self) -> None:
+        """Lets running handlers finish as long as they may, commits, and ends `run`. From the loop's own thread."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Works until the stop; raises what made it stop otherwise."""
+        for each in self._stations:
+            each.runtime.start()
+            each.feed.start(each.runtime)
+        failures = [each.runtime.failed for each in self._stations]
+        stopped = asyncio.create_task(self._stop.wait())
+        either: list[asyncio.Future[Any]] = [stopped, *failures]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        await asyncio.gather(*(each.feed.stop() for each in self._stations))
+        for each in self._stations:
+            each.runtime.stop()
+        for failure in failures:
+            if failure.done():
+                raise failure.result()
+
+    def stats(self) -> dict[str, dict[str, Any]]:
+        """Figures of each handler, by its topic, as values that JSON knows."""
+        return {each.topic: _stats(each) for each in self._stations}
+
+
+def group_of(settings: WorkSettings, app_name: str) -> str:
+    """The consumer group: the one that was named, else the app's name."""
+    return settings.group or app_name
+
+
+def station(settings: WorkSettings, handler: Handler, group: str) -> Station:
+    """Puts one handler's parts together. Nothing is read yet."""
+    run = settings.run
+    topic = run.topic if run else handler.topic
+    concurrency = settings.concurrency or handler.concurrency
+    limits = (settings.in_flight_records, settings.in_flight_bytes)
+    intake = Intake(topic, handler.order_by, limits=limits, run=(run.run, run.sources) if run else None)
+    properties = consumer_properties(settings, group)
+    starts = Starts(
+        cluster=Cluster(dict(settings.clients.of("core", "work"))),
+        topic=topic,
+        group=group,
+        run=run,
+        where_new=where_new(settings),
+    )
+    reading = Reading(
+        topic=topic,
+        group=group,
+        cooperative=is_cooperative(properties),
+        stop_s=settings.stop_s,
+        commit_s=settings.commit_s,
+        records=settings.in_flight_records,
+    )
+    feed = Feed(reading, confluent_kafka.Consumer(properties, logger=KAFKA_LOG), intake, starts)
+    source = run.source if run else None
+    parts = Parts(
+        handler=handler,
+        intake=intake,
+        attempt=attempt_of(handler, source, ThreadPoolExecutor(concurrency, f"handler-{handler.topic}")),
+        dead_letters=_dead_letters(settings, handler, group),
+        guard=Guard(settings.dead_letter_share, settings.dead_letter_window),
+        concurrency=concurrency,
+        source=source,
+    )
+    return Station(handler.topic, Runtime(parts, feed.made_room), feed, intake)
+
+
+def _dead_letters(settings: WorkSettings, handler: Handler, group: str) -> DeadLetters | None:
+    if handler.dead_letters is None:
+        return None
+    labels = {"__dlq.errors.group": group}
+    if settings.run is not None:
+        labels["fanout.run"] = settings.run.run
+    producer = confluent_kafka.Producer(producer_properties(settings), logger=KAFKA_LOG)
+    source = settings.run.source if settings.run else None
+    return DeadLetters(handler.dead_letters, producer, source=source, labels=labels)
+
+
+def _stats(each: Station) -> dict[str, Any]:
+    records, size = each.intake.in_flight()
+    return {
+        "outcomes": dict(each.runtime.outcomes),
+        "running": each.runtime.running(),
+        "in_flight": records,
+        "in_flight_bytes": size,
+        "parked": each.runtime.parked_count(),
+        "parked_named": each.runtime.parked(),
+        "late": each.intake.late(),
+        # JSON knows text keys only.
+        "committed": {str(partition): offset for partition, offset in each.feed.committed.copy().items()},
+    }
