@@ -24,7 +24,9 @@ pub enum Failure {
 impl From<WireError> for Failure {
     fn from(error: WireError) -> Self {
         match error {
-            WireError::Io { .. } | WireError::Protocol { .. } => Self::Stale(error.to_string()),
+            WireError::Io { .. } | WireError::Protocol { .. } | WireError::TooLong { .. } => {
+                Self::Stale(error.to_string())
+            }
             WireError::Version { .. } => Self::Stop(Error::Refused {
                 problem: error.to_string(),
                 remedy: "fanout needs Apache Kafka 4.0 or newer for exactly-once".to_owned(),

@@ -15,6 +15,7 @@ use crate::cluster::retry::judge;
 use crate::cluster::{Client, Failure, Use};
 use crate::error::{Error, Result};
 use crate::record::TopicPartition;
+use crate::wire::WireError;
 
 /// With topic ids, so that a topic made again under the same name is noticed.
 const FETCH: RangeInclusive<i16> = 13..=16;
@@ -149,7 +150,10 @@ impl Source {
         let answer = connection.receive::<FetchRequest>(sent.version);
         let response: FetchResponse = answer.map_err(|error| {
             client.disconnect(sent.node, Use::Fetch);
-            Failure::from(error)
+            match error {
+                WireError::TooLong { .. } => self.too_long(question.offset, &error),
+                _ => error.into(),
+            }
         })?;
         let subject = self.at.to_string();
         judge("Fetch", &subject, response.error_code)?;
@@ -191,6 +195,18 @@ impl Source {
             offset,
             problem,
             remedy,
+        })
+    }
+
+    /// A broker sends the first batch whole, however long it is.
+    fn too_long(&self, offset: i64, error: &WireError) -> Failure {
+        Failure::Stop(Error::Halted {
+            at: self.at.clone(),
+            offset,
+            problem: error.to_string(),
+            remedy:
+                "raise lane_memory_bytes above the source's max.message.bytes, then start again"
+                    .to_owned(),
         })
     }
 

@@ -220,10 +220,11 @@ impl Connection {
         let announced = i32::from_be_bytes(prefix);
         let length = usize::try_from(announced).unwrap_or(usize::MAX);
         if length < 4 || length > self.settings.max_answer_bytes {
-            return Err(self.broken(format!(
-                "announces an answer of {announced} bytes, {} are allowed: not a plain Kafka listener, or a batch above the memory bound",
-                self.settings.max_answer_bytes
-            )));
+            return Err(WireError::TooLong {
+                address: self.address.clone(),
+                announced,
+                allowed: self.settings.max_answer_bytes,
+            });
         }
         let mut frame = self.frames.lend(length);
         self.read_exact(frame.as_mut())?;

@@ -42,6 +42,17 @@ pub enum WireError {
         problem: String,
     },
 
+    /// The broker announces an answer above the bound. Nothing of it was read.
+    #[error("{address} announces an answer of {announced} bytes, {allowed} are allowed: not a plain Kafka listener, or a batch above the memory bound")]
+    TooLong {
+        /// The broker's address.
+        address: Address,
+        /// The length in front of the answer.
+        announced: i32,
+        /// The bound.
+        allowed: usize,
+    },
+
     /// The broker does not offer a version of the request that fanout speaks.
     #[error("{address} offers {request} {offered}, fanout needs {wanted}")]
     Version {
