@@ -11,10 +11,11 @@ import typer
 from .doctor import doctor
 from .forward import forward
 from .frame import Frame
+from .work import work
 
 __all__ = ["build", "hoist"]
 
-VERBS: tuple[Callable[..., None], ...] = (forward, doctor)
+VERBS: tuple[Callable[..., None], ...] = (forward, work, doctor)
 
 WITH_VALUE = (
     "-b",

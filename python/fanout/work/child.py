@@ -1,12 +1,12 @@
 """
 What a worker process runs: `python -m fanout.work.child`.
 
-    standard input    one line of settings, then nothing: its end is the order to stop
+    standard input    one line of settings, then one byte: the order to stop. Its end means that the supervisor is gone
     standard output   reports, see `report`
 
 Whatever becomes of the supervisor, its end of the input closes with it, so no worker
-outlives it: running handlers get their time, then the process ends, even if one of
-them blocks the event loop.
+outlives it. A stop gives running handlers their time, then the process ends, even if
+one of them blocks the event loop.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ async def _work(settings: WorkSettings, app: App, reporter: Reporter) -> None:
     run = settings.run
     handlers = chosen_handlers(app, (run.source,) if run else tuple(settings.topics))
     worker = Worker(settings, handlers, group_of(settings, app.name))
-    _stop_with_the_supervisor(worker, settings.stop_s + LEAVE_S)
+    _stop_when_told(worker, settings.stop_s + LEAVE_S)
     reporting = asyncio.create_task(_report(worker, reporter))
     try:
         await worker.run()
@@ -83,8 +83,8 @@ async def _report(worker: Worker, reporter: Reporter) -> None:
         await asyncio.sleep(REPORT_S)
 
 
-def _stop_with_the_supervisor(worker: Worker, within_s: float) -> None:
-    """Stops at the end of the input or at SIGTERM; ends the process by force at a second, or when the time is over."""
+def _stop_when_told(worker: Worker, within_s: float) -> None:
+    """Stops at the order, at SIGTERM or when the supervisor is gone; ends at once at a second of the last two."""
     loop = asyncio.get_running_loop()
     asked = threading.Event()
 
@@ -97,19 +97,19 @@ def _stop_with_the_supervisor(worker: Worker, within_s: float) -> None:
         timer.daemon = True
         timer.start()
 
-    def on_signal(_number: int, _frame: object) -> None:
+    def insist() -> None:
+        # An order after a SIGTERM is none: service managers send SIGTERM to every process at once.
         if asked.is_set():
             _end(FORCED)
         stop()
 
-    signal.signal(signal.SIGTERM, on_signal)
-    threading.Thread(target=_wait_for_the_end, args=[stop], name="supervisor", daemon=True).start()
+    def listen() -> None:
+        while sys.stdin.buffer.read(1):
+            stop()
+        insist()
 
-
-def _wait_for_the_end(stop: Callable[[], None]) -> None:
-    while sys.stdin.buffer.read(1):
-        """Nothing is ever said after the settings."""
-    stop()
+    signal.signal(signal.SIGTERM, lambda _number, _frame: insist())
+    threading.Thread(target=listen, name="supervisor", daemon=True).start()
 
 
 def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:

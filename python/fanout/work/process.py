@@ -6,7 +6,7 @@ import logging
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from .report import read_report, to_error
 
@@ -23,7 +23,7 @@ DESCRIBE_S = 60.0
 
 
 class WorkerProcess:
-    """A running worker. It ends when its input is closed: by `stop`, or by the end of this process."""
+    """A running worker. It ends when it is told to, and when this process ends."""
 
     def __init__(self, settings: WorkSettings) -> None:
         # A process group of its own, so that Ctrl-C reaches the supervisor alone and the stop is an ordered one.
@@ -42,12 +42,7 @@ class WorkerProcess:
 
     def stop(self) -> None:
         """Asks for a clean end; see `wait`."""
-        stdin = self._process.stdin
-        if stdin is not None and not stdin.closed:
-            try:
-                stdin.close()
-            except BrokenPipeError:
-                return  # it has ended already
+        self._write(b"\n")
 
     def kill(self) -> None:
         """Ends it at once."""
@@ -61,18 +56,26 @@ class WorkerProcess:
         except subprocess.TimeoutExpired:
             return None
         self._reader.join()
-        self.stop()
+        if self._process.stdin is not None:
+            self._close(self._process.stdin)
         return code
 
     def _write(self, line: bytes) -> None:
         stdin = self._process.stdin
-        if stdin is None:
-            raise TypeError("the process was started with a pipe")
+        if stdin is None or stdin.closed:
+            return
         try:
             stdin.write(line)
             stdin.flush()
         except BrokenPipeError:
-            logger.warning("worker %d ended before it read its settings", self.pid)
+            logger.debug("worker %d has ended already", self.pid)
+
+    @staticmethod
+    def _close(stdin: IO[bytes]) -> None:
+        try:
+            stdin.close()
+        except BrokenPipeError:
+            logger.debug("what was left to tell a worker was not read")
 
     def _read(self) -> None:
         stdout = self._process.stdout

@@ -109,6 +109,10 @@ class Supervisor:
         """How the work stands. Raises what stopped the workers, if something has."""
         if self._error is not None:
             raise self._error
+        return self.stats()
+
+    def stats(self) -> WorkStats:
+        """How the work stands, also after it was stopped."""
         with self._lock:
             return self._stats()
 
@@ -125,8 +129,7 @@ class Supervisor:
             process.stop()
         late = [one for one in processes if one.wait(max(0.0, deadline - time.monotonic())) is None]
         self.abort()
-        with self._lock:
-            stats = self._stats()
+        stats = self.stats()
         if late:
             raise NotFinishedError(f"{len(late)} workers did not end in time and were killed; {stats.running} handlers "
                                    "still ran, their records are read again")  # fmt: skip
