@@ -92,7 +92,7 @@ def read(bootstrap: str, topic: str) -> list[Any]:
     try:
         consumer.subscribe([topic])
         found: list[Any] = []
-        at_end: set[int] = set()
+        at_end: set[int | None] = set()
         partitions = len(consumer.list_topics(topic, 30).topics[topic].partitions)
         while len(at_end) < partitions:
             message = consumer.poll(30)

@@ -71,6 +71,8 @@ struct Store {
     aborted: Vec<(Aborted, i64)>,
     targets: BTreeMap<i32, Target>,
     epoch: i16,
+    /// Whether the epoch grew last by its owner's own commit.
+    grew_by_commit: bool,
     committed: Option<Committed>,
     faults: VecDeque<Fault>,
     fetch_batches: usize,
@@ -162,6 +164,17 @@ impl Store {
                 stored.fate = fate;
             }
         }
+    }
+
+    fn next_epoch(&mut self, by_commit: bool) -> Producer {
+        self.epoch += 1;
+        self.grew_by_commit = by_commit;
+        self.producer()
+    }
+
+    /// Whether `current` is the owner, perhaps one that has not heard of its own commit.
+    fn is_owner(&self, current: Producer) -> bool {
+        current.epoch == self.epoch || (self.grew_by_commit && current.epoch + 1 == self.epoch)
     }
 
     fn producer(&self) -> Producer {
@@ -335,19 +348,16 @@ impl Commit for MemoryCommit {
     fn acquire(&mut self) -> Step<Producer> {
         let mut store = self.cluster.store();
         store.settle(Fate::Aborted);
-        store.epoch += 1;
-        Ok(store.producer())
+        Ok(store.next_epoch(false))
     }
 
     fn renew(&mut self, current: Producer) -> Step<Producer> {
         let mut store = self.cluster.store();
-        // A commit whose answer was lost moved the epoch on by one, and that is still us.
-        if current != store.producer() && current.epoch + 1 != store.epoch {
+        if !store.is_owner(current) {
             return Err(Interrupt::Stop(fenced("memory")));
         }
         store.settle(Fate::Aborted);
-        store.epoch += 1;
-        Ok(store.producer())
+        Ok(store.next_epoch(false))
     }
 
     fn position(&mut self) -> Step<Option<Committed>> {
@@ -364,17 +374,17 @@ impl Commit for MemoryCommit {
         });
         if fault == Some(Fault::TakenOver) {
             store.settle(Fate::Aborted);
-            store.epoch += 2;
+            store.next_epoch(false);
         }
         if producer != store.producer() || fault == Some(Fault::EndLost) {
             return Err(Interrupt::Renew("planted, or an old epoch".to_owned()));
         }
         store.settle(Fate::Committed);
         store.committed = Some(place.clone());
-        store.epoch += 1;
+        let next = store.next_epoch(true);
         if fault == Some(Fault::EndAnswerLost) {
             return Err(Interrupt::Renew("planted".to_owned()));
         }
-        Ok(store.producer())
+        Ok(next)
     }
 }
