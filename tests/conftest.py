@@ -96,11 +96,15 @@ class Topics:
         wanted = {TopicPartition(name, number): OffsetSpec.latest() for number in range(partitions)}  # type: ignore[no-untyped-call]
         deadline = time.monotonic() + 30
         while True:
-            failed = [error for future in self._admin.list_offsets(wanted).values() if (error := future.exception())]
-            if not failed:
-                return
+            # Leaders first, fresh from the broker: a look-up of offsets that met an unknown topic believes it for 30 s.
+            known = self._admin.list_topics(timeout=10).topics.get(name)
+            if known is not None and all(partition.leader >= 0 for partition in known.partitions.values()):
+                listed = self._admin.list_offsets(wanted).values()
+                failed = [error for future in listed if (error := future.exception())]
+                if not failed:
+                    return
             if time.monotonic() > deadline:
-                raise failed[0]
+                raise TimeoutError(f"topic {name} has no leaders after 30 s")
             time.sleep(0.05)
 
 
