@@ -36,15 +36,14 @@ def one_node() -> Iterator[Cluster]:
 
 def test_one_node_answers_within_its_budget() -> None:
     took: list[float] = []
-    while not took or (
-        took[-1] > START_BUDGET_S and len(took) < 3
-    ):  # the first may fetch jars; a busy machine is no fault
+    while not took or (took[-1] > START_BUDGET_S and len(took) < 3):  # the first may fetch the jars
         began = time.monotonic()
         with Cluster() as cluster:
             took.append(time.monotonic() - began)
-            assert len(AdminClient({"bootstrap.servers": cluster.bootstrap}).list_topics(timeout=5).brokers) == 1
-    print(f"one node started in {took[-1]:.1f} s")
-    assert took[-1] < START_BUDGET_S
+            assert len(AdminClient({"bootstrap.servers": cluster.bootstrap}).list_topics(timeout=30).brokers) == 1
+    crowd = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    print(f"one node started in {took[-1]:.1f} s, with {crowd:.1f} programs for each core")
+    assert took[-1] < START_BUDGET_S * crowd
 
 
 def test_a_clean_restart_keeps_the_records(one_node: Cluster) -> None:
