@@ -9,13 +9,14 @@ from typing import Annotated
 import typer
 
 from .doctor import doctor
+from .drain import drain
 from .forward import forward
 from .frame import Frame
 from .work import work
 
 __all__ = ["build", "hoist"]
 
-VERBS: tuple[Callable[..., None], ...] = (forward, work, doctor)
+VERBS: tuple[Callable[..., None], ...] = (forward, work, drain, doctor)
 
 WITH_VALUE = (
     "-b",

@@ -32,7 +32,9 @@ class Lanes:
 
     def check(self) -> None:
         """Raises a lane's own error when a lane ended by itself."""
-        if self._ends is None or not any(lane.state == "ended" for lane in self._forwarder.stats()):
+        if self._ends is None:
+            return
+        if not self._ends.done() and not any(lane.state == "ended" for lane in self._forwarder.stats()):
             return
         self._raise_failures(self.stop())
         raise NotFinishedError("the lanes ended before they were told to")
@@ -50,9 +52,14 @@ class Lanes:
             return self._ends.result(STOP_S)
         except TimeoutError:
             self._forwarder.abort()
-            return self._ends.result(STOP_S)
         finally:
             self._pool.shutdown(wait=False)
+        try:
+            return self._ends.result(STOP_S)
+        except TimeoutError:
+            raise NotFinishedError(
+                "the lanes did not end; their open transactions are aborted when they expire"
+            ) from None
 
     @staticmethod
     def _raise_failures(ends: Sequence[LaneEnd]) -> None:

@@ -82,10 +82,10 @@ def make_plan(
     settings: DrainSettings, doors: Doors, now: datetime, sleep: Callable[[float], None] = time.sleep
 ) -> Plan:
     """Looks at everything and returns the plan. Raises ConfigError or RefusedError, naming what is in the way."""
-    doors.check_app(settings)
     require_transactions(doors.cluster)
     source = _source(settings, doors)
     names = RunNames(settings.topic, new_run_id(now))
+    doors.check_app(settings, names, doors.cluster)
     group = doors.groups.describe(settings.group)
     require_idle(group)
     _refuse_second_run(settings, doors)

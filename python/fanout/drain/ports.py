@@ -51,8 +51,8 @@ class Workers(Protocol):
         """Starts them and returns."""
         ...
 
-    def check(self) -> None:
-        """Raises WorkError when they cannot go on."""
+    def check(self) -> Sequence[str]:
+        """Raises what stopped them, if something has; else the records that wait for another attempt, and why."""
         ...
 
     def restarts(self) -> int:
@@ -69,7 +69,8 @@ class Doors:
     """Everything a drain touches.
 
     marks: a second control connection with a short timeout, for the finished mark.
-    check_app: raises ConfigError when the app does not import or has no handler for the topic.
+    check_app: raises ConfigError or RefusedError when the app does not import, has no handler for the topic, or
+    lacks its dead-letter topic.
     """
 
     cluster: Cluster
@@ -78,7 +79,7 @@ class Doors:
     groups: GroupDoor
     forwarder: Callable[[ForwardSettings], Forwarder]
     workers: Callable[[WorkOrder], Workers]
-    check_app: Callable[[DrainSettings], None]
+    check_app: Callable[[DrainSettings, RunNames, Cluster], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,6 +89,7 @@ class Live:
     forwarded, finished: records so far; dead: those of the finished that went to the dead letters.
     left: offsets between each finished mark and the last stable offset. marks: the finished marks.
     rate: records a second finished lately. eta_s: None while nothing moves.
+    parked: some records that wait for another attempt, and why; they hold the end back.
     """
 
     elapsed_s: float
@@ -98,6 +100,7 @@ class Live:
     marks: Mapping[int, int]
     rate: float
     eta_s: float | None
+    parked: Sequence[str]
 
 
 class Progress(Protocol):

@@ -11,6 +11,9 @@ from .plan import Plan
 
 __all__ = ["plan_document", "plan_lines", "plan_rows"]
 
+NEARLY_EQUAL = 1.25
+"""Backlogs that differ by less than this are equal work for a plan."""
+
 COLUMNS = ("partition", "from", "backlog", "inflow_per_s", "targets", "share", "eta")
 
 
@@ -96,7 +99,7 @@ def _verdict(plan: Plan) -> list[str]:
 def _uneven(plan: Plan) -> str:
     """Says when equal work meets unequal shares: then the slowest partition decides, and more targets would help."""
     counts = Counter(len(targets) for targets in plan.allotments.values())
-    equal = max(plan.backlog.values()) <= 1.1 * min(plan.backlog.values())
+    equal = max(plan.backlog.values()) <= NEARLY_EQUAL * min(plan.backlog.values())
     if len(counts) < 2 or not equal:
         return ""
     whole = math.lcm(len(plan.start), plan.settings.workers)

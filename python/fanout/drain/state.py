@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from fanout.errors import NotFinishedError, UnreachableError
@@ -39,6 +39,7 @@ class Run:
         self.steps: list[tuple[str, float]] = []
         self.forwarded = 0
         self.restarts = 0
+        self.parked: Sequence[str] = ()
         self.marks: FinishedMarks | None = None
         self._stop = stop
 
@@ -62,7 +63,7 @@ class Run:
         if self.lanes is not None:
             self.lanes.check()
         if self.workers is not None:
-            self.workers.check()
+            self.parked = self.workers.check()
 
     def patiently(self, ask: Callable[[], T]) -> T:
         """The answer to `ask`, asked again while the cluster is unreachable and the run is not told to stop."""

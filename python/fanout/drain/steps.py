@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from fanout.config.forward import ForwardSettings
-from fanout.errors import BrokerError, ProofError, RefusedError, UnreachableError
+from fanout.errors import BrokerError, FanoutError, ProofError, RefusedError, UnreachableError
 from fanout.kafka.tally import Tally, zero_note
 
 from .caught_up import CaughtUp, Reading
 from .finished_mark import MOVED, FinishedMarks, lane_notes, worker_notes
 from .lanes import Lanes
 from .plan import drains_note
-from .ports import Live, WorkOrder
+from .ports import Live, Workers, WorkOrder
 from .proof import Witness, count_source, judge, testify
 from .state import Run
 
@@ -92,13 +92,12 @@ def lanes_and_workers(run: Run) -> Iterator[None]:
         run.standing.forwarded = True
         lanes.start()
         yield
+    except BaseException as error:
+        _stop_both(lanes, workers, error)
+        raise
     finally:
         run.lanes = run.workers = None
-        try:
-            lanes.stop()
-        finally:
-            workers.stop()
-            run.restarts = workers.restarts()
+    run.restarts = workers.restarts()
 
 
 def follow_until_caught_up(run: Run, marks: FinishedMarks) -> None:
@@ -192,6 +191,15 @@ def clear(run: Run) -> None:
             run.standing.trouble.append(f"group {group} is left, and expires by itself: {error}")
 
 
+def _stop_both(lanes: Lanes, workers: Workers, error: BaseException) -> None:
+    """Stops lanes and workers after `error`; what goes wrong on the way is added to it, and hides it from nobody."""
+    for stop in (lanes.stop, workers.stop):
+        try:
+            stop()
+        except FanoutError as also:
+            error.add_note(f"then, while stopping: {also}")
+
+
 def _forward_settings(run: Run) -> ForwardSettings:
     plan = run.plan
     return ForwardSettings(
@@ -247,6 +255,7 @@ def _look(run: Run, marks: Mapping[int, int], judge_readings: CaughtUp) -> bool:
             marks=dict(marks),
             rate=judge_readings.recent_rate,
             eta_s=judge_readings.eta_s(reading),
+            parked=run.parked,
         )
     )
     return near

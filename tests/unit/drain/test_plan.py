@@ -149,11 +149,10 @@ def test_a_group_behind_the_end_is_refused() -> None:
     refuse(world, RefusedError, "orders/0 at 999, its end is 300")
 
 
-def test_an_app_that_does_not_fit_is_refused_before_the_cluster_is_asked(world: World) -> None:
-    def check_app(_settings: object) -> None:
+def test_an_app_that_does_not_fit_is_refused(world: World) -> None:
+    def check_app(*_asked: object) -> None:
         raise ConfigError("APP", "shop.billing:app has no handler for orders")
 
-    world.cluster.version = 0
     refuse(replace(world, doors=replace(world.doors, check_app=check_app)), ConfigError, "no handler for orders")
 
 

@@ -283,9 +283,10 @@ class MemoryWorkers:
     def start(self) -> None:
         self._thread.start()
 
-    def check(self) -> None:
+    def check(self) -> list[str]:
         if self.trouble is not None:
             raise self.trouble
+        return []
 
     def restarts(self) -> int:
         return 0
@@ -367,7 +368,7 @@ def a_world(records: int = 300, partitions: int = 3, **changes: object) -> World
         groups=MemoryGroups(cluster),
         forwarder=forwarder,
         workers=workers,
-        check_app=lambda _settings: None,
+        check_app=lambda _settings, _names, _cluster: None,
     )
     return world
 

@@ -76,9 +76,11 @@ fn read_committed(
         // The number beside an unstable offset reads as "none": look at the error first.
         judge("OffsetFetch", &subject, partition.error_code)?;
         if partition.committed_offset >= 0 {
+            let metadata = partition.metadata.as_deref().unwrap_or("");
             let committed = Committed {
                 offset: partition.committed_offset,
-                metadata: partition.metadata.as_deref().unwrap_or("").to_owned(),
+                // confluent-kafka commits metadata with the NUL that ends it in C.
+                metadata: metadata.trim_end_matches('\0').to_owned(),
             };
             found.insert(partition.partition_index, committed);
         }
