@@ -29,7 +29,7 @@ def main() -> int:
     print(report.machine_line(facts), flush=True)
     results = []
     # As much heap from the start as a small production broker has: a heap that grows is seen as broker CPU.
-    with Cluster(java_options=("-Xms1g", "-Xmx1g")) as kafka:
+    with Cluster(java_options=("-Xms1g", "-Xmx1g", "-XX:TieredStopAtLevel=4")) as kafka:
         for cell in cells:
             result = measure(kafka, cell, options.runs or cell.runs)
             print(*report.cell_lines(result), sep="\n", flush=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from fanout._fanout import Cluster as Control
 from forward.cells import SOURCE_PARTITIONS, Cell

@@ -64,9 +64,11 @@ SMALL_CLUSTER = {
     "transaction.state.log.num.partitions": "10",
 }
 
-BROKER_OPTIONS = ("-Xms256m", "-Xmx768m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20")
-SHORT_LIVED_OPTIONS = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
-"""A command that ends within seconds gains nothing from the optimising compiler."""
+QUICK_COMPILER = "-XX:TieredStopAtLevel=1"
+"""Halves what the start of a broker costs: 2.7 instead of 5.0 CPU-seconds until it answers. A bench, whose broker is to
+run at its best, takes the optimising compiler back: `java_options=("-XX:TieredStopAtLevel=4",)`."""
+BROKER_OPTIONS = ("-Xms256m", "-Xmx768m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", QUICK_COMPILER)
+SHORT_LIVED_OPTIONS = ("-Xmx512m", "-XX:+UseSerialGC", QUICK_COMPILER)
 
 BROKER_LOGGING = """\
 rootLogger.level=INFO
