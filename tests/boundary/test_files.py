@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from typing import TYPE_CHECKING
 
 from .source import PYTHON, ROOT, tracked
@@ -47,6 +48,16 @@ def test_the_locks_name_no_index() -> None:
     locks = sorted((ROOT / "requirements").glob("*.lock"))
     assert len(locks) == 2
     assert [lock.name for lock in locks if "://" in lock.read_text(encoding="utf-8")] == []
+
+
+def test_the_lock_holds_every_requirement() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extra = (ROOT / "requirements" / "dev.in").read_text(encoding="utf-8").splitlines()
+    asked = [*project["dependencies"], *(line for line in extra if line and not line.startswith("#"))]
+    locked = set(re.findall(r"^([\w.-]+)==", (ROOT / "requirements" / "dev.lock").read_text(encoding="utf-8"), re.M))
+    assert len(asked) > 10
+    names = [re.split(r"[^\w.-]", requirement)[0].lower() for requirement in asked]
+    assert [name for name in names if name not in locked] == [], "run `make lock`"
 
 
 def test_what_the_package_needs_at_run_time_lies_inside_it() -> None:
