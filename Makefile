@@ -65,6 +65,7 @@ LOCK_OPTIONS := --universal --python-version 3.11 --generate-hashes --no-emit-in
 
 tools:
 	@test -n "$(PYTHON)" || { echo "python was not found: install Python 3.11 or newer" >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) has no venv: install it (Debian, Ubuntu: apt install python3-venv)" >&2; exit 2; }
 	@command -v cargo >/dev/null || { echo "cargo was not found: install Rust (https://rustup.rs)" >&2; exit 2; }
 	@command -v cc >/dev/null || { echo "cc was not found: install a C compiler (Debian, Ubuntu: apt install build-essential)" >&2; exit 2; }
 	@command -v mvn >/dev/null || { echo "mvn was not found: install Apache Maven (Debian, Ubuntu: apt install maven)" >&2; exit 2; }
