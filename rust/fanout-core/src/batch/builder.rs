@@ -10,14 +10,49 @@ use super::error::{BatchError, RecordFlaw};
 use super::header::{Attributes, BatchHeader, CRC_AT, CRC_FROM, HEADER_LEN, LENGTH_ENDS_AT};
 use super::records::{Headers, Record};
 use super::stamp::{self, Stamp};
-use super::varint::{len_i32, len_i64, put_i32, put_i64, put_len, MAX_I32, MAX_I64};
+use super::varint::{len_i32, len_i64, put_i32, put_i64, put_len, Short, MAX_I32, MAX_I64};
 use crate::record::RESERVED_PREFIX;
 
 /// The most bytes in front of a record's body: length, attributes, two deltas.
 const MOST_HEAD: usize = MAX_I32 + 1 + MAX_I64 + MAX_I32;
-/// A head is copied at this fixed size, which is one move, and then cut to its own.
-const HEAD_ROOM: usize = 32;
-const _: () = assert!(MOST_HEAD <= HEAD_ROOM);
+
+/// What stands in front of a record's body.
+struct Head {
+    attributes: u8,
+    timestamp_delta: i64,
+    offset_delta: i32,
+    body_len: usize,
+}
+
+impl Head {
+    /// The head and its length in bytes, if it takes eight at most: nearly all do.
+    #[inline]
+    fn in_register(&self) -> Option<(u64, usize)> {
+        let timestamp = Short::of(self.timestamp_delta)?;
+        let offset = Short::of(i64::from(self.offset_delta))?;
+        let fields = 1 + timestamp.len + offset.len;
+        let length = Short::of_len(fields as usize + self.body_len)?;
+        let len = length.len + fields;
+        if len > u64::BITS / 8 {
+            return None;
+        }
+        let deltas = timestamp.bits | offset.bits << (8 * timestamp.len);
+        let fields = u64::from(self.attributes) | deltas << 8;
+        Some((length.bits | fields << (8 * length.len), len as usize))
+    }
+
+    /// Appends a head of any length.
+    #[cold]
+    fn write(&self, out: &mut Vec<u8>) {
+        let mut room = [0; MOST_HEAD];
+        let deltas = len_i64(self.timestamp_delta) + len_i32(self.offset_delta);
+        let mut end = put_len(&mut room, 0, 1 + deltas + self.body_len);
+        room[end] = self.attributes;
+        end = put_i64(&mut room, end + 1, self.timestamp_delta);
+        end = put_i32(&mut room, end, self.offset_delta);
+        out.extend_from_slice(&room[..end]);
+    }
+}
 
 /// On whose behalf a batch is produced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -223,18 +258,22 @@ impl BatchBuilder {
         }
         self.max_timestamp = self.max_timestamp.max(timestamp);
         let timestamp_delta = timestamp.wrapping_sub(self.base_timestamp);
-        let length = 1 + len_i64(timestamp_delta) + len_i32(self.count) + body_len;
-
-        let mut head = [0; HEAD_ROOM];
-        let mut at = put_len(&mut head, 0, length);
-        head[at] = record.attributes;
-        at = put_i64(&mut head, at + 1, timestamp_delta);
-        at = put_i32(&mut head, at, self.count);
-
-        self.buffer.reserve(HEAD_ROOM + body_len);
-        let end = self.buffer.len() + at;
-        self.buffer.extend_from_slice(&head);
-        self.buffer.truncate(end);
+        let head = Head {
+            attributes: record.attributes,
+            timestamp_delta,
+            offset_delta: self.count,
+            body_len,
+        };
+        self.buffer.reserve(MOST_HEAD + body_len);
+        match head.in_register() {
+            Some((bits, len)) => {
+                // Eight bytes at once, and the end where it belongs: one store.
+                let end = self.buffer.len() + len;
+                self.buffer.extend_from_slice(&bits.to_le_bytes());
+                self.buffer.truncate(end);
+            }
+            None => head.write(&mut self.buffer),
+        }
         self.count += 1;
     }
 

@@ -9,10 +9,14 @@
 //! So the walk stops behind the key, and knows the rest by the record's length;
 //! value and headers are read when someone asks for them.
 
+#![expect(
+    clippy::inline_always,
+    reason = "a record that is returned in memory and read back makes the walk half as slow again"
+)]
+
 use super::error::{BatchError, RecordFlaw};
 use super::header::BatchHeader;
-use super::varint::take_i32;
-use super::varint::take_i64;
+use super::varint::{take_i32, take_i64};
 
 /// The least a record has behind its key: a value length and a header count.
 const LEAST_TAIL: usize = 2;
@@ -44,7 +48,7 @@ impl<'a> Records<'a> {
         })
     }
 
-    #[inline]
+    #[inline(always)]
     fn take(&mut self) -> Result<Record<'a>, RecordFlaw> {
         let mut rest = self.rest;
         let length = take_length(&mut rest)?.ok_or(RecordFlaw::NegativeLength)?;
@@ -90,7 +94,7 @@ impl<'a> Records<'a> {
 impl<'a> Iterator for Records<'a> {
     type Item = Result<Record<'a>, BatchError>;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         if self.index == self.count {
             return self.end().map(Err);

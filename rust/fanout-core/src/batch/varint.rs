@@ -118,6 +118,42 @@ fn put(room: &mut [u8], mut at: usize, mut raw: u64) -> usize {
     at + 1
 }
 
+/// A varint of up to three bytes, in a register: the first byte is the lowest.
+///
+/// Bytes stored one by one and then loaded together make the processor wait for
+/// the stores, a dozen cycles each time; shifted together they never leave it.
+#[derive(Clone, Copy)]
+pub(super) struct Short {
+    pub(super) bits: u64,
+    pub(super) len: u32,
+}
+
+impl Short {
+    #[inline]
+    pub(super) fn of(value: i64) -> Option<Self> {
+        Self::of_raw(zigzag64(value))
+    }
+
+    #[inline]
+    pub(super) fn of_len(len: usize) -> Option<Self> {
+        Self::of_raw((len as u64) << 1)
+    }
+
+    #[inline]
+    fn of_raw(raw: u64) -> Option<Self> {
+        let (bits, len) = match raw {
+            0..0x80 => (raw, 1),
+            0x80..0x4000 => (raw & 0x7f | 0x80 | (raw >> 7) << 8, 2),
+            0x4000..0x20_0000 => (
+                raw & 0x7f | 0x80 | (raw << 1) & 0x7f00 | 0x8000 | (raw >> 14) << 16,
+                3,
+            ),
+            _ => return None,
+        };
+        Some(Self { bits, len })
+    }
+}
+
 /// Bytes `value` takes as a 32-bit varint.
 #[inline]
 pub(super) fn len_i32(value: i32) -> usize {

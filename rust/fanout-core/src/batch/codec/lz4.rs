@@ -1,8 +1,9 @@
 //! LZ4 in its frame, block by block.
 //!
 //! The frame readers at hand copy every block once more and make their buffers
-//! anew for every batch; going straight from block to output takes 13 ns instead
-//! of 33 per 100 bytes to unpack, and 54 instead of 100 to pack.
+//! anew for every batch; going straight from block to output takes 15 ns instead
+//! of 33 per 100 bytes to unpack, and 54 instead of 100 to pack. The unpacker of a
+//! block is the one without `unsafe`: 2 ns dearer, but its bytes are strangers'.
 //!
 //! ```text
 //! magic u32 · FLG · BD · [content size u64] · [dictionary id u32] · HC
@@ -170,7 +171,7 @@ fn take_header(rest: &mut &[u8]) -> Result<Frame, Stopped> {
 }
 
 /// The second byte of the descriptor's xxh32.
-fn header_checksum(descriptor: &[u8]) -> u8 {
+pub(super) fn header_checksum(descriptor: &[u8]) -> u8 {
     xxh32(descriptor, 0).to_le_bytes()[1]
 }
 

@@ -1,7 +1,7 @@
 //! The codecs of Kafka's batches, with reused contexts and bounded output.
 //!
 //! When a batch must be unpacked and packed again this is nearly all the cost, so
-//! the libraries and levels were chosen by measurement (DESIGN.md, "Codecs").
+//! libraries and levels were chosen by measurement; each file says by which.
 //! Packed bytes come from outside and may be a bomb: every codec here writes to
 //! a buffer whose size is bounded by the caller's limit, and stops there.
 
