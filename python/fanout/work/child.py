@@ -43,7 +43,8 @@ DESCRIBE = "--describe"
 def main() -> NoReturn:
     """Runs the worker and ends the process, threads of handlers that do not return and all."""
     reporter = take_stdout()
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    level = os.environ.get("FANOUT_LOG_LEVEL", "info").upper()
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
     try:
         settings = WorkSettings.from_json(sys.stdin.buffer.readline())
         app = load_app(settings.app, settings.app_dir)

@@ -19,8 +19,9 @@ from fanout.errors import FanoutError, WorkError
 from fanout.message import origin_of
 
 from .dead_letter import DeadLetters, Guard, Letter
+from .ready import Runnable
 from .retry import Again, Dead, Passed, Verdict
-from .slots import Runnable, Slots
+from .slots import Slots
 
 if TYPE_CHECKING:
     from fanout.app import Handler

@@ -12,19 +12,19 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from .ready import Ready, Runnable
+
 if TYPE_CHECKING:
     from .attempt import Attempt
     from .retry import Verdict
 
-__all__ = ["Runnable", "Slots"]
+__all__ = ["Slots"]
 
 YIELD_AFTER = 64
 """A handler that never waits would keep its slot, and the whole loop with it, until nothing is left to run."""
 
 FREE = 0
 """In `running`: no record. Records are numbered from 1."""
-
-Runnable = tuple[int, Any]
 
 
 class Slots:
@@ -35,7 +35,7 @@ class Slots:
     """
 
     def __init__(self, count: int, attempt: Attempt, other: Callable[[int, Any, Verdict], Awaitable[None]]) -> None:
-        self.ready: deque[Runnable] = deque()
+        self.ready = Ready()
         self.done: list[int] = []
         self.tries: dict[int, int] = {}
         """How often a record was tried before, of those that were."""
@@ -61,7 +61,8 @@ class Slots:
 
     def offer(self, runnable: list[Runnable]) -> None:
         """Queues records that may run, and wakes as many slots."""
-        self.ready.extend(runnable)
+        for one in runnable:
+            self.ready.add(one)
         for _ in range(min(len(runnable), len(self._idle))):
             waiter = self._idle.popleft()
             if not waiter.done():
@@ -73,9 +74,7 @@ class Slots:
 
     def drop(self, gone: Callable[[int], bool]) -> None:
         """Forgets the records that wait and are gone; what runs is left alone."""
-        kept = [runnable for runnable in self.ready if not gone(runnable[0])]
-        self.ready.clear()
-        self.ready.extend(kept)
+        self.ready.drop(gone)
         for record in [record for record in self.tries if gone(record)]:
             del self.tries[record]
 
@@ -97,7 +96,7 @@ class Slots:
                 streak = 0
                 await self._next()
                 continue
-            record, message = ready.popleft()
+            record, message = ready.take()
             running[number] = record
             verdict = await attempt(message, tries.get(record, 0) + 1 if tries else 1)
             if verdict is None:
