@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -92,6 +93,12 @@ class Running:
         except subprocess.TimeoutExpired:
             raise AssertionError(f"did not end within {timeout_s:g} s; it said:\n{self._said(self._err)}") from None
         return Ran(arguments=self._arguments, code=code, out=self._said(self._out), err=self._said(self._err))
+
+    def said(self) -> str:
+        """What it has written to standard error so far."""
+        # Not by seeking: the command writes at the very position that would be moved.
+        descriptor = self._err.fileno()
+        return os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode(errors="replace")
 
     @staticmethod
     def _said(file: IO[str]) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from .demo import demo
 from .doctor import doctor
 from .drain import drain
 from .forward import forward
@@ -16,7 +17,7 @@ from .work import work
 
 __all__ = ["build", "hoist"]
 
-VERBS: tuple[Callable[..., None], ...] = (forward, work, drain, doctor)
+VERBS: tuple[Callable[..., None], ...] = (forward, work, drain, doctor, demo)
 
 WITH_VALUE = (
     "-b",
