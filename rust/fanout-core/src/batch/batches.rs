@@ -2,7 +2,7 @@
 
 use super::crc::crc32c;
 use super::error::BatchError;
-use super::header::{BatchHeader, CRC_FROM, HEADER_LEN, LENGTH_ENDS_AT, MAGIC_AT};
+use super::header::{BatchHeader, CRC_FROM, HEADER_LEN, LEAST_LENGTH, LENGTH_ENDS_AT, MAGIC_AT};
 use super::records::Records;
 
 /// One batch, as it came.
@@ -153,9 +153,11 @@ impl<'a> Batches<'a> {
             return Ok(None);
         };
         let length = i32::from_be_bytes([a, b, c, d]);
-        let limit = self.limit_bytes;
-        match usize::try_from(length).map(|length| length.saturating_add(LENGTH_ENDS_AT)) {
-            Ok(total) if (HEADER_LEN..=limit).contains(&total) => Ok(Some(total)),
+        let limit = self.limit_bytes.saturating_sub(LENGTH_ENDS_AT);
+        match usize::try_from(length) {
+            Ok(announced) if (LEAST_LENGTH..=limit).contains(&announced) => {
+                Ok(Some(LENGTH_ENDS_AT + announced))
+            }
             _ => Err(BatchError::Length { length, limit }),
         }
     }

@@ -22,11 +22,11 @@ pub enum BatchError {
     },
 
     /// A length no batch can have, or more than the caller allows.
-    #[error("batch length {length} is outside 49..={limit}")]
+    #[error("batch length {length} is outside 49..={limit}, counted from the leader epoch")]
     Length {
         /// The length field.
         length: i32,
-        /// The longest that is allowed.
+        /// The greatest it may be.
         limit: usize,
     },
 

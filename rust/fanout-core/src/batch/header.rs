@@ -19,6 +19,8 @@ pub const HEADER_LEN: usize = 61;
 
 /// Bytes before those that the length field counts.
 pub(super) const LENGTH_ENDS_AT: usize = 12;
+/// The length field of a batch without records.
+pub(super) const LEAST_LENGTH: usize = HEADER_LEN - LENGTH_ENDS_AT;
 pub(super) const MAGIC_AT: usize = 16;
 pub(super) const CRC_AT: usize = 17;
 /// First byte that the CRC covers.
@@ -114,9 +116,7 @@ impl BatchHeader {
         if found != MAGIC {
             return Err(BatchError::Magic { found });
         }
-        if usize::try_from(length).is_ok_and(|length| length < HEADER_LEN - LENGTH_ENDS_AT)
-            || length < 0
-        {
+        if !usize::try_from(length).is_ok_and(|length| length >= LEAST_LENGTH) {
             let limit = i32::MAX as usize;
             return Err(BatchError::Length { length, limit });
         }
