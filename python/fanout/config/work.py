@@ -58,7 +58,7 @@ class WorkSettings:
     loop: Loop = "auto"
     run: RunWork | None = None
     stop_s: float = 7.0
-    commit_s: float = 1.0
+    commit_s: float = 0.25
     in_flight_records: int = 10_000
     in_flight_bytes: int = 64 * MIB
     dead_letter_share: float = 0.01

@@ -30,10 +30,16 @@ OFFERED = {
     "queued.min.messages": "10000",
 }
 
-IN_RUN = {
+NEEDED_IN_RUN = {
+    **NEEDED,
     "auto.offset.reset": "error",
     # A worker that comes or goes leaves the partitions of the others alone.
     "partition.assignment.strategy": "cooperative-sticky",
+}
+
+OFFERED_IN_RUN = {
+    **OFFERED,
+    # How long the partitions of a killed worker wait.
     "session.timeout.ms": "10000",
 }
 
@@ -54,10 +60,11 @@ PLACES: dict[str, WhereNew] = {
 def consumer_properties(settings: WorkSettings, group: str) -> dict[str, str]:
     """Properties of one consumer. ConfigError for one that would let records be lost."""
     own = dict(settings.clients.of("consumer", "work"))
+    offered, required = (OFFERED_IN_RUN, NEEDED_IN_RUN) if settings.run else (OFFERED, NEEDED)
     for name, needed in NEEDED.items():
         if own.get(name, needed).lower() != needed:
             raise ConfigError(name, f"a worker needs {needed}: with {own[name]} records could be lost; remove it")
-    return {**OFFERED, **own, **NEEDED, **(IN_RUN if settings.run else {}), "group.id": group}
+    return {**offered, **own, **required, "group.id": group}
 
 
 def producer_properties(settings: WorkSettings) -> dict[str, str]:

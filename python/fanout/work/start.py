@@ -56,7 +56,7 @@ class Starts:
         return WorkError(
             f"{topic}/{message.partition()}: what {self.group} has not read yet is gone; the log starts at {first}",
             "those records expired unread or the topic was made again; to go on at the first one left, "
-            "set -X auto.offset.reset=earliest",
+            "set -X consumer.auto.offset.reset=earliest",
         )
 
     def _in_run(self, run: RunWork, partition: int, committed: Mapping[int, tuple[int, str]]) -> tuple[int, str]:
@@ -72,7 +72,7 @@ class Starts:
         if self.where_new == "error":
             raise WorkError(
                 f"group {self.group} has no commit for {self.topic}, partitions {partitions}",
-                "commit where it is to begin, or set -X auto.offset.reset=earliest",
+                "commit where it is to begin, or set -X consumer.auto.offset.reset=earliest",
             )
         found = self.cluster.offsets(self.topic, self.where_new)
         return {partition: found[partition] for partition in partitions}

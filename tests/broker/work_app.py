@@ -1,0 +1,78 @@
+"""
+The application the worker tests run, in the processes that `fanout work` starts.
+
+`FANOUT_TEST_APP` is JSON: `topic`, `dlq`, `log` (a file), `behaviour` and what it needs. Each attempt appends
+`begin PID KEY SEQUENCE` to the log, and `end …` when it is done; appended lines survive a SIGKILL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import time
+from typing import Any
+
+from fanout import App, Backoff, Message, Reject
+
+TOLD: dict[str, Any] = json.loads(os.environ["FANOUT_TEST_APP"])
+LOG = os.open(TOLD["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+app = App("workers")
+
+
+def note(kind: str, msg: Message) -> None:
+    """Appends one line in one write."""
+    key = "-" if msg.key is None else msg.key.decode()
+    os.write(LOG, f"{kind} {os.getpid()} {key} {int(msg.raw or b'0')} {msg.id} {msg.attempt}\n".encode())
+
+
+async def nap(_value: bytes, msg: Message) -> None:
+    """Takes a while."""
+    note("begin", msg)
+    await asyncio.sleep(random.uniform(*TOLD["sleep_s"]))
+    note("end", msg)
+
+
+async def poison(value: bytes, msg: Message) -> None:
+    """Cannot handle every 500th record, and refuses the next."""
+    note("begin", msg)
+    if int(value) % 500 == 0:
+        raise ValueError(f"poison {value.decode()}")
+    if int(value) % 500 == 1:
+        raise Reject("refused")
+    note("end", msg)
+
+
+async def block(value: bytes, msg: Message) -> None:
+    """Blocks the event loop at record 0 as long as the test lasts."""
+    note("begin", msg)
+    if int(value) == 0:
+        time.sleep(600)  # noqa: ASYNC251  the very fault that is tested
+    note("end", msg)
+
+
+def plain(_value: bytes, msg: Message) -> None:
+    """Runs in a thread."""
+    note("begin", msg)
+    time.sleep(TOLD["sleep_s"][0])
+    note("end", msg)
+
+
+async def leave(value: bytes, msg: Message) -> None:
+    """Tries to end its worker, once a record."""
+    note("begin", msg)
+    if msg.attempt == 1 and int(value) % 10 == 0:
+        raise SystemExit(3)
+    note("end", msg)
+
+
+BEHAVIOURS = {each.__name__: each for each in (nap, poison, block, plain, leave)}
+
+app.handler(
+    TOLD["topic"],
+    dlq=TOLD.get("dlq"),
+    concurrency=TOLD.get("concurrency", 50),
+    retry=Backoff(base=0.02, max=0.02, attempts=3),
+)(BEHAVIOURS[TOLD["behaviour"]])
