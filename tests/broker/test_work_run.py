@@ -128,9 +128,7 @@ def test_killed_workers_leave_nothing_unhandled_and_repeat_only_what_was_in_flig
         for line in lines
         if line.kind == "end"
     ]
-    verdict = check_effects(effects, temp.acknowledged)
-    print(verdict)
-    verdict.require()
+    check_effects(effects, temp.acknowledged).require()
     assert all(kill.running > 0 for kill in kills)
     assert [kill for kill in kills if kill.repeats > kill.in_flight] == []
     assert stats.restarts == {"SIGKILL": KILLS}
