@@ -124,7 +124,11 @@ proptest! {
         }
         let expected = [0, first.len(), answer.len()].into_iter().rfind(|&end| end <= cut);
         prop_assert_eq!(Some(whole), expected);
-        let needed = (0 < cut && cut < first.len()).then(|| if cut < 12 { 61 } else { first.len() });
+        let needed = match cut {
+            1..12 => Some(61),
+            12.. if cut < first.len() => Some(first.len()),
+            _ => None,
+        };
         prop_assert_eq!(batches.cut_first(), needed);
     }
 }

@@ -1,6 +1,6 @@
 //! Which target partition a record goes to.
 //!
-//! In a run each source partition has an [allotment](allotment): target partitions
+//! In a run each source partition has an [`allotment`]: target partitions
 //! that it alone writes. In a plain forward every lane may write all of them. A
 //! [`Router`] chooses among the targets of one lane.
 //!
