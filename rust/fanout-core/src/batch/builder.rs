@@ -5,113 +5,14 @@
 //! header are kept free in front and filled when the batch is sealed.
 
 use super::codec::{Codec, Packer};
-use super::crc::crc32c;
 use super::error::{BatchError, RecordFlaw};
-use super::header::{Attributes, BatchHeader, CRC_AT, CRC_FROM, HEADER_LEN, LENGTH_ENDS_AT};
+use super::head::{Head, MOST_HEAD};
+use super::header::{Attributes, BatchHeader, HEADER_LEN};
 use super::records::{Headers, Record};
+use super::sealed::{finish, SealedBatch, Signature};
 use super::stamp::{self, Stamp};
-use super::varint::{len_i32, len_i64, put_i32, put_i64, put_len, Short, MAX_I32, MAX_I64};
+use super::varint::{len_i32, put_i32, MAX_I32};
 use crate::record::RESERVED_PREFIX;
-
-/// The most bytes in front of a record's body: length, attributes, two deltas.
-const MOST_HEAD: usize = MAX_I32 + 1 + MAX_I64 + MAX_I32;
-
-/// What stands in front of a record's body.
-struct Head {
-    attributes: u8,
-    timestamp_delta: i64,
-    offset_delta: i32,
-    body_len: usize,
-}
-
-impl Head {
-    /// The head and its length in bytes, if it takes eight at most: nearly all do.
-    #[inline]
-    fn in_register(&self) -> Option<(u64, usize)> {
-        let timestamp = Short::of(self.timestamp_delta)?;
-        let offset = Short::of(i64::from(self.offset_delta))?;
-        let fields = 1 + timestamp.len + offset.len;
-        let length = Short::of_len(fields as usize + self.body_len)?;
-        let len = length.len + fields;
-        if len > u64::BITS / 8 {
-            return None;
-        }
-        let deltas = timestamp.bits | offset.bits << (8 * timestamp.len);
-        let fields = u64::from(self.attributes) | deltas << 8;
-        Some((length.bits | fields << (8 * length.len), len as usize))
-    }
-
-    /// Appends a head of any length.
-    #[cold]
-    fn write(&self, out: &mut Vec<u8>) {
-        let mut room = [0; MOST_HEAD];
-        let deltas = len_i64(self.timestamp_delta) + len_i32(self.offset_delta);
-        let mut end = put_len(&mut room, 0, 1 + deltas + self.body_len);
-        room[end] = self.attributes;
-        end = put_i64(&mut room, end + 1, self.timestamp_delta);
-        end = put_i32(&mut room, end, self.offset_delta);
-        out.extend_from_slice(&room[..end]);
-    }
-}
-
-/// On whose behalf a batch is produced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Signature {
-    /// Signature id.
-    pub id: i64,
-    /// Its epoch.
-    pub epoch: i16,
-    /// Sequence of the batch's first record in this partition and epoch.
-    pub sequence: i32,
-    /// Whether the batch belongs to a transaction.
-    pub transactional: bool,
-}
-
-/// A batch ready to be produced.
-#[derive(Debug)]
-pub struct SealedBatch {
-    bytes: Vec<u8>,
-    header: BatchHeader,
-    unpacked_len: usize,
-}
-
-impl SealedBatch {
-    /// The whole batch as it goes to the broker.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// Its header.
-    #[must_use]
-    pub fn header(&self) -> &BatchHeader {
-        &self.header
-    }
-
-    /// Records in it: by so many the partition's next sequence is higher.
-    #[must_use]
-    pub fn record_count(&self) -> i32 {
-        self.header.record_count
-    }
-
-    /// What its size would be if it were not packed.
-    #[must_use]
-    pub fn unpacked_len(&self) -> usize {
-        self.unpacked_len
-    }
-
-    /// Gives the buffer back, to be used for another batch.
-    #[must_use]
-    pub fn into_buffer(self) -> Vec<u8> {
-        self.bytes
-    }
-}
-
-impl AsRef<[u8]> for SealedBatch {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
 
 /// The batch of one target that is still open.
 #[derive(Debug)]
@@ -257,23 +158,13 @@ impl BatchBuilder {
             self.max_timestamp = timestamp;
         }
         self.max_timestamp = self.max_timestamp.max(timestamp);
-        let timestamp_delta = timestamp.wrapping_sub(self.base_timestamp);
         let head = Head {
             attributes: record.attributes,
-            timestamp_delta,
+            timestamp_delta: timestamp.wrapping_sub(self.base_timestamp),
             offset_delta: self.count,
             body_len,
         };
-        self.buffer.reserve(MOST_HEAD + body_len);
-        match head.in_register() {
-            Some((bits, len)) => {
-                // Eight bytes at once, and the end where it belongs: one store.
-                let end = self.buffer.len() + len;
-                self.buffer.extend_from_slice(&bits.to_le_bytes());
-                self.buffer.truncate(end);
-            }
-            None => head.write(&mut self.buffer),
-        }
+        head.append(&mut self.buffer);
         self.count += 1;
     }
 
@@ -351,27 +242,4 @@ impl BatchBuilder {
             record_count: self.count,
         }
     }
-}
-
-/// Fills in the header in front of the payload, CRC last.
-fn finish(
-    mut header: BatchHeader,
-    mut bytes: Vec<u8>,
-    unpacked_len: usize,
-) -> Result<SealedBatch, BatchError> {
-    header.length =
-        i32::try_from(bytes.len() - LENGTH_ENDS_AT).map_err(|_| BatchError::Packing {
-            codec: header.codec(),
-            problem: format!("{} bytes are more than a batch can say", bytes.len()),
-        })?;
-    let mut room = [0; HEADER_LEN];
-    header.write(&mut room);
-    bytes[..HEADER_LEN].copy_from_slice(&room);
-    header.crc = crc32c(&bytes[CRC_FROM..]);
-    bytes[CRC_AT..CRC_FROM].copy_from_slice(&header.crc.to_be_bytes());
-    Ok(SealedBatch {
-        bytes,
-        header,
-        unpacked_len,
-    })
 }

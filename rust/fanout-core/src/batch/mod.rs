@@ -14,8 +14,8 @@
 //! 1. Nothing here reads past a slice, allocates by a number found in the data,
 //!    or panics on bytes from outside: every such number is checked against the
 //!    bytes that are there, or against a limit the caller gave.
-//! 2. A batch is never half forwarded: a fault in it is a [`BatchError`], and the
-//!    caller stops before it. Nothing is skipped here.
+//! 2. Nothing is skipped: at the first fault, a [`BatchError`], every walk here
+//!    ends, and what came before it is exactly what came.
 //! 3. Key, value, headers and timestamp leave byte for byte as they came; only
 //!    what stands around them (lengths, deltas, the header count) is written anew.
 //! 4. The source's CRC is checked before its records are copied. A fresh CRC over
@@ -29,16 +29,19 @@ mod builder;
 mod codec;
 mod crc;
 mod error;
+mod head;
 mod header;
 mod records;
+mod sealed;
 mod stamp;
 mod varint;
 
 pub use batches::{Batch, Batches};
-pub use builder::{BatchBuilder, SealedBatch, Signature};
+pub use builder::BatchBuilder;
 pub use codec::{Codec, Packer, Unpacker};
 pub use crc::crc32c;
 pub use error::{BatchError, RecordFlaw};
 pub use header::{Attributes, BatchHeader, HEADER_LEN};
 pub use records::{Header, Headers, Record, Records};
+pub use sealed::{SealedBatch, Signature};
 pub use stamp::Stamp;

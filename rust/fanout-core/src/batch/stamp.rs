@@ -12,7 +12,7 @@ const PREFIX_LEN: usize = 2 + NAME_LEN;
 const ORIGIN_LEN: usize = 12;
 /// The prefix, the value's length, the value.
 const RUN_LEN: usize = PREFIX_LEN + 1 + ORIGIN_LEN;
-/// The most digits of an offset, and its sign.
+/// The most digits of an offset.
 const MOST_DIGITS: usize = 20;
 
 /// The header a record gains on its way.

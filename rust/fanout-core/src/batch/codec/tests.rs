@@ -27,9 +27,9 @@ fn payload() -> impl Strategy<Value = Vec<u8>> {
     let word = prop_oneof![
         Just(b"{\"order\":17,\"state\":\"paid\"}".to_vec()),
         vec(any::<u8>(), 0..40),
-        (any::<u8>(), 0..9000_usize).prop_map(|(byte, len)| vec![byte; len]),
+        (any::<u8>(), 0..3000_usize).prop_map(|(byte, len)| vec![byte; len]),
     ];
-    vec(word, 0..60).prop_map(|words| words.concat())
+    vec(word, 0..30).prop_map(|words| words.concat())
 }
 
 /// Bytes that every codec needs several blocks for.
