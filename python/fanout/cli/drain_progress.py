@@ -31,11 +31,10 @@ class DrainProgress:
 
     def live(self, live: Live) -> None:
         """Keeps the latest numbers."""
-        left = sum(live.left.values())
         dead = f", {live.dead:,} dead letters" if live.dead else ""
         parked = f", waiting for another attempt: {'; '.join(live.parked)}" if live.parked else ""
         note = f"{live.forwarded:,} forwarded{dead}{parked}"
-        self._tick = Tick(done=live.finished, total=live.finished + left, rate=live.rate, eta_s=live.eta_s, note=note)
+        self._tick = Tick(done=live.finished, total=live.total, rate=live.rate, eta_s=live.eta_s, note=note)
 
     def glance(self) -> None:
         """Shows the latest numbers."""

@@ -87,6 +87,7 @@ class Live:
     """Numbers of a run at work.
 
     forwarded, finished: records so far; dead: those of the finished that went to the dead letters.
+    total: offsets from the start to the last stable offset now; the records to finish, and the source's markers.
     left: offsets between each finished mark and the last stable offset. marks: the finished marks.
     rate: records a second finished lately. eta_s: None while nothing moves.
     parked: some records that wait for another attempt, and why; they hold the end back.
@@ -96,6 +97,7 @@ class Live:
     forwarded: int
     finished: int
     dead: int
+    total: int
     left: Mapping[int, int]
     marks: Mapping[int, int]
     rate: float

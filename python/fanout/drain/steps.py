@@ -251,6 +251,7 @@ def _look(run: Run, marks: Mapping[int, int], judge_readings: CaughtUp) -> bool:
             forwarded=run.forwarded,
             finished=sum(handled.values()),
             dead=sum(note.dead.count for _, note in notes.values()),
+            total=sum(max(0, stable[p] - first) for p, first in plan.start.items()),
             left=left,
             marks=dict(marks),
             rate=judge_readings.recent_rate,
