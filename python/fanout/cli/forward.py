@@ -54,7 +54,7 @@ def forward(
     from fanout._fanout import Forwarder
     from fanout.config.forward import COMPRESSIONS, PARTITIONERS, ROUTES
     from fanout.config.selection import parse_selection
-    from fanout.kafka.carry import Errand, prepare
+    from fanout.kafka.carry import Errand, commit_start, prepare
 
     frame: Frame = context.obj
     session = frame.open("forward")
@@ -73,7 +73,9 @@ def forward(
     carry = prepare(
         errand, session.cluster, session.admin.groups.describe(group), session.clients.of("core", "forward")
     )
-    raise typer.Exit(_carry(session, errand, carry, Forwarder(carry.settings)))
+    forwarder = Forwarder(carry.settings)
+    commit_start(carry, session.cluster)
+    raise typer.Exit(_carry(session, errand, carry, forwarder))
 
 
 def _places(start: str | None, until: str | None, to: str | None) -> tuple[When | None, When | None]:

@@ -19,9 +19,9 @@ from fanout.errors import ConfigError, RefusedError
 from .groups import Group
 from .names import forward_prefix
 from .ports import Cluster
-from .tally import Tally, parse_note
+from .tally import Tally, parse_note, zero_note
 
-__all__ = ["TRANSACTION_VERSION", "Above", "Carry", "Errand", "prepare", "require_transactions"]
+__all__ = ["TRANSACTION_VERSION", "Above", "Carry", "Errand", "commit_start", "prepare", "require_transactions"]
 
 TRANSACTION_VERSION = 2
 """Below it, a late end of one transaction can end the next one (KIP-890)."""
@@ -113,6 +113,18 @@ def prepare(errand: Errand, cluster: Cluster, group: Group, properties: Mapping[
         carried={p: tally.count for p, (_, tally) in committed.items()},
         above=above,
     )
+
+
+def commit_start(carry: Carry, cluster: Cluster) -> None:
+    """Commits where lanes begin that have no commit yet.
+
+    Without it, a forwarder that ends before its first commit and is started again with `--from latest` would begin
+    at a later place, and pass over what came meanwhile.
+    """
+    settings = carry.settings
+    if settings.start:
+        note = zero_note(cluster.topic_id(settings.target))
+        cluster.commit(settings.group, settings.source, {p: (offset, note) for p, offset in settings.start.items()})
 
 
 def _require_idle(group: Group) -> None:
