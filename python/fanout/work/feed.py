@@ -292,8 +292,13 @@ class Feed:
         raise WorkError(problem, "let the group commit (access, size of offset metadata), then start again")
 
     def _leave(self) -> None:
-        try:
-            self._give_up(list(self._intake.positions()))
-            self._consumer.close()
-        except (FanoutError, KafkaException) as error:
-            logger.warning("%s: the group was not left cleanly: %s", self._reading.topic, error)
+        """Gives everything up and leaves the group, the second whatever becomes of the first."""
+        steps: list[Callable[[], None]] = [self._give_up_all, self._consumer.close]
+        for step in steps:
+            try:
+                step()
+            except (FanoutError, KafkaException) as error:
+                logger.warning("%s: the group was not left cleanly: %s", self._reading.topic, error)
+
+    def _give_up_all(self) -> None:
+        self._give_up(list(self._intake.positions()))

@@ -94,5 +94,5 @@ def test_waits_double_up_to_their_most_and_are_never_all_the_same() -> None:
 
 @pytest.mark.parametrize("options", [{"base": -1}, {"base": 9, "max": 1}, {"attempts": 0}, {"max": float("inf")}])
 def test_a_backoff_that_cannot_work_is_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match="^retry: "):
+    with pytest.raises(ConfigError, match=r"^retry: "):
         Backoff(**options)

@@ -1,0 +1,258 @@
+"""The thread that owns the consumer, against a twin of it: what is taken, what is committed, what is let go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from fanout import App
+from fanout._fanout import Intake
+from fanout.errors import WorkError
+from fanout.work import feed as feed_module
+from fanout.work.attempt import attempt_of
+from fanout.work.dead_letter import Guard
+from fanout.work.feed import Feed, Reading
+from fanout.work.runtime import Parts, Runtime
+from fanout.work.start import Starts
+
+from .records import message
+from .twins import TwinCluster, TwinConsumer, records_of
+
+ILLEGAL_GENERATION, GROUP_AUTHORIZATION_FAILED, AUTO_OFFSET_RESET = 22, 30, -140
+
+
+Handle = Callable[[bytes], Awaitable[None]]
+
+
+class Station:
+    """A feed and a runtime over twins."""
+
+    def __init__(
+        self, consumer: TwinConsumer, cluster: TwinCluster, handle: Callable[[bytes], Awaitable[None]]
+    ) -> None:
+        app = App("workers")
+        app.handler("orders", dlq=None)(handle)
+        handler = app.handlers["orders"]
+        self.consumer = consumer
+        self.intake = Intake("orders", "key", limits=(16, 1 << 20))
+        starts = Starts(cluster=cluster, topic="orders", group="workers")
+        reading = Reading(topic="orders", group="workers", cooperative=True, stop_s=0.3, commit_s=0.02, records=16)
+        self.feed = Feed(reading, consumer, self.intake, starts)
+        attempt = attempt_of(handler, None, ThreadPoolExecutor(1))
+        parts = Parts(
+            handler=handler, intake=self.intake, attempt=attempt, dead_letters=None, guard=Guard(1, 1), concurrency=4
+        )
+        self.runtime = Runtime(parts, self.feed.made_room)
+
+
+@asynccontextmanager
+async def station(consumer: TwinConsumer, handle: Handle, cluster: TwinCluster | None = None) -> AsyncIterator[Station]:
+    """A station at work; it is stopped at the end."""
+    made = Station(consumer, cluster or TwinCluster(dict.fromkeys(consumer.records, (0, ""))), handle)
+    made.runtime.start()
+    made.feed.start(made.runtime)
+    try:
+        yield made
+    finally:
+        await made.feed.stop()
+        made.runtime.stop()
+
+
+async def eventually(true: Callable[[], object]) -> None:
+    async with asyncio.timeout(5):
+        while not true():  # noqa: ASYNC110  what is waited for happens on another thread
+            await asyncio.sleep(0.005)
+
+
+async def nothing(_value: bytes) -> None:
+    """A handler with nothing to do."""
+
+
+def committed(consumer: TwinConsumer) -> dict[int, int]:
+    return {partition: offset for partition, offset, _ in consumer.commits}
+
+
+async def test_what_is_handled_is_committed_up_to_the_position_past_markers() -> None:
+    consumer = TwinConsumer({0: records_of(0, range(3)), 1: records_of(1, range(5, 9))})
+    consumer.rebalance("on_assign", [0, 1])
+    async with station(consumer, nothing) as work:
+        await eventually(lambda: committed(consumer) == {0: 3, 1: 9})
+        consumer.positions[0] = 7  # read over markers: no record tells of it
+        await eventually(lambda: committed(consumer) == {0: 7, 1: 9})
+        assert work.runtime.outcomes["done"] == 7
+    assert consumer.closed
+
+
+async def test_the_start_is_what_the_group_committed_whatever_the_client_thinks() -> None:
+    consumer = TwinConsumer({0: records_of(0, range(10)), 1: records_of(1, range(10))})
+    cluster = TwinCluster({0: (8, "somebody's own words")}, starts={0: 0, 1: 6})
+    consumer.rebalance("on_assign", [0, 1])
+    seen: list[bytes] = []
+
+    async def handle(value: bytes) -> None:
+        seen.append(value)
+
+    async with station(consumer, handle, cluster):
+        await eventually(lambda: committed(consumer) == {0: 10, 1: 10})
+    assert sorted(seen) == [b"6", b"7", b"8", b"8", b"9", b"9"]
+    assert cluster.asked == ["committed workers orders", "offsets orders earliest"]
+
+
+async def test_an_unfinished_record_holds_the_commit_back() -> None:
+    consumer = TwinConsumer({0: records_of(0, range(6))})
+    consumer.rebalance("on_assign", [0])
+    release = asyncio.Event()
+
+    async def handle(value: bytes) -> None:
+        if value == b"2":
+            await release.wait()
+
+    async with station(consumer, handle) as work:
+        await eventually(lambda: work.runtime.running() == 1)
+        await asyncio.sleep(0.1)
+        assert committed(consumer) == {0: 2}
+        release.set()
+        await eventually(lambda: committed(consumer) == {0: 6})
+
+
+async def test_a_revoked_partition_waits_for_what_runs_and_is_committed_before_it_goes() -> None:
+    consumer = TwinConsumer({0: records_of(0, range(4)), 1: records_of(1, range(4))})
+    consumer.rebalance("on_assign", [0, 1])
+    release = asyncio.Event()
+
+    async def handle(value: bytes) -> None:
+        if value == b"3":
+            await release.wait()
+
+    async with station(consumer, handle) as work:
+        await eventually(lambda: work.runtime.running() == 2)
+        consumer.rebalance("on_revoke", [0])
+        await asyncio.sleep(0.05)
+        release.set()
+        await eventually(lambda: list(work.intake.positions()) == [1])
+        assert committed(consumer)[0] == 4
+
+
+async def test_a_result_that_comes_after_the_deadline_of_a_revoke_is_never_committed() -> None:
+    consumer = TwinConsumer({0: records_of(0, range(1))})
+    consumer.rebalance("on_assign", [0])
+    release = asyncio.Event()
+
+    async def handle(_value: bytes) -> None:
+        await release.wait()
+
+    async with station(consumer, handle) as work:
+        await eventually(lambda: work.runtime.running() == 1)
+        consumer.rebalance("on_revoke", [0])
+        await eventually(lambda: not work.intake.positions())
+        release.set()
+        await eventually(lambda: work.intake.late() == 1)
+        consumer.rebalance("on_assign", [0])
+        await eventually(lambda: committed(consumer) == {0: 1})
+        assert work.runtime.outcomes["done"] == 2
+
+
+async def test_a_lost_partition_is_not_committed_any_more() -> None:
+    consumer = TwinConsumer({0: records_of(0, range(1))})
+    consumer.rebalance("on_assign", [0])
+    release = asyncio.Event()
+
+    async def handle(_value: bytes) -> None:
+        await release.wait()
+
+    async with station(consumer, handle) as work:
+        await eventually(lambda: work.runtime.running() == 1)
+        consumer.rebalance("on_lost", [0])
+        await eventually(lambda: not work.intake.positions())
+        release.set()
+        await eventually(lambda: work.intake.late() == 1)
+        await asyncio.sleep(0.05)
+    assert consumer.commits == []
+
+
+async def test_a_stray_of_an_earlier_assignment_never_makes_a_hole_of_what_was_not_read() -> None:
+    consumer = TwinConsumer({0: records_of(0, range(50))})
+    consumer.strays = [message(40)]
+    consumer.rebalance("on_assign", [0])
+    seen: list[bytes] = []
+
+    async def handle(value: bytes) -> None:
+        seen.append(value)
+
+    async with station(consumer, handle):
+        await eventually(lambda: committed(consumer) == {0: 50})
+    assert consumer.calls[0] == "seek 0@0"
+    assert sorted(seen, key=int) == [b"%d" % offset for offset in range(50)]
+
+
+async def test_a_full_budget_pauses_the_reading_and_room_resumes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed_module, "FULL_S", 0.02)
+    consumer = TwinConsumer({0: records_of(0, range(40))})
+    consumer.rebalance("on_assign", [0])
+    release = asyncio.Event()
+
+    async def handle(_value: bytes) -> None:
+        await release.wait()
+
+    async with station(consumer, handle) as work:
+        await eventually(lambda: "pause" in consumer.calls)
+        assert work.intake.in_flight()[0] == 16
+        consumer.rebalance("on_lost", [])
+        await eventually(lambda: not consumer._events)  # polling goes on: the group still hears of us
+        release.set()
+        await eventually(lambda: committed(consumer) == {0: 40})
+    assert "resume" in consumer.calls
+
+
+async def test_a_commit_that_was_overtaken_is_covered_by_the_next_one() -> None:
+    consumer = TwinConsumer({0: records_of(0, range(3))})
+    consumer.refusals.append(KafkaException(KafkaError(ILLEGAL_GENERATION)))
+    consumer.rebalance("on_assign", [0])
+    async with station(consumer, nothing) as work:
+        await eventually(lambda: committed(consumer) == {0: 3})
+        assert not work.runtime.failed.done()
+
+
+async def test_a_group_that_may_not_commit_stops_the_work() -> None:
+    consumer = TwinConsumer({0: records_of(0, range(3))})
+    consumer.refusals += [KafkaException(KafkaError(GROUP_AUTHORIZATION_FAILED))] * 2
+    consumer.rebalance("on_assign", [0])
+    async with station(consumer, nothing) as work:
+        error = await asyncio.wait_for(work.runtime.failed, 5)
+    assert isinstance(error, WorkError)
+    assert "group workers cannot commit for orders" in str(error)
+    assert consumer.closed
+
+
+async def test_a_position_that_is_gone_names_what_is_left() -> None:
+    consumer = TwinConsumer({0: []})
+    consumer.strays = [message(3, error=KafkaError(AUTO_OFFSET_RESET))]
+    consumer.rebalance("on_assign", [0])
+    async with station(consumer, nothing, TwinCluster({0: (3, "")}, starts={0: 9})) as work:
+        error = await asyncio.wait_for(work.runtime.failed, 5)
+    assert "orders/0: what workers has not read yet is gone; the log starts at 9" in str(error)
+
+
+async def test_a_handler_that_blocks_the_loop_does_not_block_the_feed() -> None:
+    consumer = TwinConsumer({0: records_of(0, range(3))})
+    consumer.rebalance("on_assign", [0])
+    looks = 0
+
+    async def handle(value: bytes) -> None:
+        nonlocal looks
+        if value == b"3":
+            consumer.rebalance("on_revoke", [0])
+            while work.intake.positions():  # the loop is blocked on purpose
+                looks += 1
+
+    async with station(consumer, handle) as work:
+        await eventually(lambda: committed(consumer) == {0: 3})
+        consumer.append(0, message(3, value=b"3"))
+        await eventually(lambda: not work.intake.positions())
+    assert looks > 0
+    assert committed(consumer) == {0: 3}

@@ -1,0 +1,212 @@
+"""Processes that die, that cannot go on, that do not end; with stand-ins for them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from fanout.config.clients import Clients
+from fanout.config.properties import Properties
+from fanout.config.work import WorkSettings
+from fanout.errors import FanoutError, NotFinishedError, UnreachableError, WorkError
+from fanout.work import supervisor as supervisor_module
+from fanout.work.process import WorkerProcess
+from fanout.work.supervisor import Supervisor
+
+
+class StandIn:
+    """A worker process whose life the test decides."""
+
+    def __init__(self, pid: int, *, stubborn: bool = False) -> None:
+        self.pid = pid
+        self.ready = threading.Event()
+        self.stats: dict[str, dict[str, Any]] = {}
+        self.error: FanoutError | None = None
+        self.code: int | None = None
+        self.told = 0
+        self._stubborn = stubborn
+
+    def report(self, done: int, committed: dict[str, int]) -> None:
+        self.ready.set()
+        figures = {"outcomes": {"done": done, "dead": 1}, "running": 2, "in_flight": 5, "parked_named": ["orders/0/1"]}
+        self.stats = {"orders": {**figures, "committed": committed}}
+
+    def die(self, code: int, error: FanoutError | None = None) -> None:
+        self.error, self.code = error, code
+
+    def is_running(self) -> bool:
+        return self.code is None
+
+    def stop(self) -> None:
+        self.told += 1
+        if not self._stubborn:
+            self.code = 0
+
+    def kill(self) -> None:
+        if self.code is None:
+            self.code = -9
+
+    def wait(self, timeout_s: float) -> int | None:
+        del timeout_s
+        return self.code
+
+
+class Crew:
+    """Spawns stand-ins and remembers them."""
+
+    def __init__(self, *, stubborn: bool = False) -> None:
+        self.processes: list[StandIn] = []
+        self._stubborn = stubborn
+
+    def spawn(self, _settings: WorkSettings) -> WorkerProcess:
+        self.processes.append(StandIn(len(self.processes), stubborn=self._stubborn))
+        return cast("WorkerProcess", self.processes[-1])
+
+    def wait_for(self, count: int) -> None:
+        """Until as many were started."""
+        eventually(lambda: len(self.processes) == count)
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor_module, "WATCH_S", 0.001)
+    monkeypatch.setattr(supervisor_module, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(supervisor_module, "LEAVE_S", 0.05)
+
+
+def settings(workers: int = 2) -> WorkSettings:
+    clients = Clients(common=Properties({"bootstrap.servers": "b:9092"}))
+    return WorkSettings(clients=clients, app="shop:app", workers=workers, stop_s=0.05)
+
+
+def eventually(true: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 5
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def test_figures_of_living_and_dead_processes_are_added_up() -> None:
+    crew = Crew()
+    supervisor = Supervisor(settings(), spawn=crew.spawn)
+    supervisor.start()
+    eventually(lambda: len(crew.processes) == 2)
+    crew.processes[0].report(10, {"0": 7, "1": 3})
+    crew.processes[0].die(-9)
+    eventually(lambda: len(crew.processes) == 3)
+    crew.processes[1].report(20, {"1": 2})
+    crew.processes[2].report(30, {"0": 9})
+    stats = supervisor.poll()
+    assert (stats.processed["orders"]["done"], stats.dead_letters) == (60, 3)
+    assert stats.committed == {"orders": {0: 9, 1: 3}}
+    assert (stats.running, stats.in_flight, stats.workers) == (4, 10, 2)
+    assert stats.restarts == {"SIGKILL": 1}
+    assert supervisor.stop().processed["orders"]["done"] == 60
+
+
+def test_a_process_that_dies_again_and_again_is_started_ever_more_rarely() -> None:
+    crew = Crew()
+    supervisor = Supervisor(settings(1), spawn=crew.spawn)
+    supervisor.start()
+    began = time.monotonic()
+    for number in range(5):
+        crew.wait_for(number + 1)
+        crew.processes[-1].ready.set()
+        crew.processes[-1].die(1)
+    eventually(lambda: len(crew.processes) == 6)
+    assert time.monotonic() - began > 0.01 * (1 + 2 + 4 + 8)
+    assert supervisor.poll().restarts == {"exit 1": 5}
+    supervisor.abort()
+
+
+def test_an_error_that_another_start_cannot_cure_stops_them_all() -> None:
+    crew = Crew()
+    supervisor = Supervisor(settings(), spawn=crew.spawn)
+    supervisor.start()
+    eventually(lambda: len(crew.processes) == 2)
+    crew.processes[1].die(1, WorkError("orders/0 at offset 5: forged", "look"))
+    eventually(lambda: crew.processes[0].told)
+    with pytest.raises(WorkError, match="forged"):
+        supervisor.poll()
+    assert len(crew.processes) == 2
+    supervisor.stop()
+
+
+def test_an_unreachable_cluster_is_tried_again() -> None:
+    crew = Crew()
+    supervisor = Supervisor(settings(1), spawn=crew.spawn)
+    supervisor.start()
+    eventually(lambda: crew.processes)
+    crew.processes[0].ready.set()
+    crew.processes[0].die(75, UnreachableError("127.0.0.1:9"))
+    eventually(lambda: len(crew.processes) == 2)
+    assert supervisor.poll().restarts == {"UnreachableError": 1}
+    supervisor.abort()
+
+
+def test_processes_that_never_begin_are_not_started_for_ever() -> None:
+    crew = Crew()
+    supervisor = Supervisor(settings(1), spawn=crew.spawn)
+    supervisor.start()
+    for number in range(5):
+        crew.wait_for(number + 1)
+        crew.processes[-1].die(3)
+    eventually(lambda: supervisor._error)
+    with pytest.raises(WorkError, match=r"5 worker processes in a row ended before they could begin \(exit 3\)"):
+        supervisor.poll()
+    supervisor.abort()
+
+
+def test_a_process_that_does_not_end_is_killed_and_that_is_said() -> None:
+    crew = Crew(stubborn=True)
+    supervisor = Supervisor(settings(), spawn=crew.spawn)
+    supervisor.start()
+    eventually(lambda: len(crew.processes) == 2)
+    with pytest.raises(NotFinishedError, match="2 workers did not end in time"):
+        supervisor.stop()
+    assert [process.code for process in crew.processes] == [-9, -9]
+
+
+def test_a_real_process_ends_with_its_supervisor_even_before_it_began(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text("import time\ntime.sleep(1.5)\nfrom fanout import App\napp = App('slow')\n")
+    process = WorkerProcess(WorkSettings(clients=settings().clients, app="slow:app", app_dir=str(tmp_path)))
+    process.stop()
+    assert process.wait(30) == 2
+    assert "the app has no handler" in str(process.error)
+
+
+def test_the_library_runs_no_worker_of_a_parent_that_is_gone(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(
+        "from fanout import App\napp = App('shop')\n@app.handler('orders', dlq=None)\nasync def handle(order): ...\n"
+    )
+    program = (
+        "import os, sys\n"
+        "from fanout.config.work import WorkSettings\n"
+        "from fanout.work.process import WorkerProcess\n"
+        "process = WorkerProcess(WorkSettings.from_json(sys.stdin.buffer.read()))\n"
+        "process.ready.wait(20)\n"
+        "print(process.pid, flush=True)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    made = WorkSettings(
+        clients=Clients(common=Properties({"bootstrap.servers": "127.0.0.1:9"})),
+        app="shop:app",
+        app_dir=str(tmp_path),
+        stop_s=0.2,
+    )
+    parent = subprocess.run([sys.executable, "-c", program], input=made.to_json(), stdout=subprocess.PIPE, check=False)
+    pid = int(parent.stdout)
+    deadline = time.monotonic() + 15
+    while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1]:
+        assert time.monotonic() < deadline, f"worker {pid} outlives its supervisor"
+        time.sleep(0.05)
+    assert parent.returncode == -9
+    assert os.getpid() != pid
