@@ -1,5 +1,5 @@
 """
-What a worker process runs: `python -m fanout.work.child`.
+What a worker process runs: `python -m fanout.work.child LOG_LEVEL [--describe]`.
 
     standard input    one line of settings, then one byte: the order to stop. Its end means that the supervisor is gone
     standard output   reports, see `report`
@@ -24,7 +24,8 @@ from fanout.config.work import WorkSettings
 from fanout.errors import FanoutError
 
 from .loading import chosen_handlers, load_app
-from .report import Reporter, take_stdout
+from .process import FORCED
+from .report import ReportedLogs, Reporter, take_stdout
 from .worker import Worker, group_of
 
 if TYPE_CHECKING:
@@ -36,16 +37,14 @@ REPORT_S = 0.5
 LEAVE_S = 2.0
 """What a commit and leaving the group may take on top of the running handlers."""
 
-FORCED = 137
 DESCRIBE = "--describe"
 
 
 def main() -> NoReturn:
     """Runs the worker and ends the process, threads of handlers that do not return and all."""
     reporter = take_stdout()
-    level = os.environ.get("FANOUT_LOG_LEVEL", "info").upper()
-    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
     try:
+        logging.basicConfig(level=int(sys.argv[1]), handlers=[ReportedLogs(reporter)])
         settings = WorkSettings.from_json(sys.stdin.buffer.readline())
         app = load_app(settings.app, settings.app_dir)
         if DESCRIBE in sys.argv:
@@ -85,9 +84,9 @@ async def _report(worker: Worker, reporter: Reporter) -> None:
 
 
 def _stop_when_told(worker: Worker, within_s: float) -> None:
-    """Stops at the order, at SIGTERM or when the supervisor is gone; ends at once at a second of the last two."""
+    """Stops at the order, at SIGTERM or when the supervisor is gone; ends at once when one of the last two insists."""
     loop = asyncio.get_running_loop()
-    asked = threading.Event()
+    asked, signalled = threading.Event(), threading.Event()
 
     def stop() -> None:
         if asked.is_set():
@@ -98,18 +97,21 @@ def _stop_when_told(worker: Worker, within_s: float) -> None:
         timer.daemon = True
         timer.start()
 
-    def insist() -> None:
-        # An order after a SIGTERM is none: service managers send SIGTERM to every process at once.
+    def listen() -> None:
+        while sys.stdin.buffer.read(1):
+            stop()
         if asked.is_set():
             _end(FORCED)
         stop()
 
-    def listen() -> None:
-        while sys.stdin.buffer.read(1):
-            stop()
-        insist()
+    def on_sigterm(_number: int, _frame: object) -> None:
+        # An order beside it, before or after, is no impatience: service managers send SIGTERM to every process at once.
+        if signalled.is_set():
+            _end(FORCED)
+        signalled.set()
+        stop()
 
-    signal.signal(signal.SIGTERM, lambda _number, _frame: insist())
+    signal.signal(signal.SIGTERM, on_sigterm)
     threading.Thread(target=listen, name="supervisor", daemon=True).start()
 
 

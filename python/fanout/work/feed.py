@@ -229,7 +229,7 @@ class Feed:
             self._consumer.incremental_assign(begin)
         else:
             self._consumer.assign(begin)
-        logger.info("%s: given partitions %s", self._reading.topic, sorted(places))
+        logger.debug("%s: given partitions %s", self._reading.topic, sorted(places))
 
     def _revoke(self, _consumer: object, revoked: Assigned) -> None:
         self._give_up([partition.partition for partition in revoked])

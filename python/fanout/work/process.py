@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from fanout.config.work import WorkSettings
     from fanout.errors import FanoutError
 
-__all__ = ["WorkerProcess", "ask_about_app"]
+__all__ = ["FORCED", "WorkerProcess", "ask_about_app"]
 
 logger = logging.getLogger("fanout.work")
 
-COMMAND = (sys.executable, "-m", "fanout.work.child")
 DESCRIBE_S = 60.0
+
+FORCED = 137
+"""Exit code of a worker whose handlers did not end in their time."""
 
 
 class WorkerProcess:
@@ -27,7 +29,7 @@ class WorkerProcess:
 
     def __init__(self, settings: WorkSettings) -> None:
         # A process group of its own, so that Ctrl-C reaches the supervisor alone and the stop is an ordered one.
-        self._process = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0)
+        self._process = subprocess.Popen(_command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0)
         self.pid = self._process.pid
         self.ready = threading.Event()
         self.stats: dict[str, dict[str, Any]] = {}
@@ -93,6 +95,9 @@ class WorkerProcess:
                 self.stats = report["handlers"]
             case "failed":
                 self.error = to_error(report)
+            case "log":
+                text = f"worker {self.pid}: {report['text']}"
+                logging.getLogger(report["logger"]).log(report["level"], "%s", text)
 
 
 def ask_about_app(settings: WorkSettings) -> dict[str, Any]:
@@ -101,7 +106,7 @@ def ask_about_app(settings: WorkSettings) -> dict[str, Any]:
     A process of its own imports it: the application's code never runs beside the lanes of a drain.
     """
     asked = subprocess.run(
-        [*COMMAND, "--describe"],
+        [*_command(), "--describe"],
         input=settings.to_json(),
         stdout=subprocess.PIPE,
         timeout=DESCRIBE_S,
@@ -114,3 +119,8 @@ def ask_about_app(settings: WorkSettings) -> dict[str, Any]:
         if report["kind"] == "app":
             return report
     raise subprocess.CalledProcessError(asked.returncode, asked.args, asked.stdout)
+
+
+def _command() -> list[str]:
+    """Starts a worker that logs as much as this process does."""
+    return [sys.executable, "-m", "fanout.work.child", str(logger.getEffectiveLevel())]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any
 
@@ -10,7 +11,7 @@ import orjson
 from fanout import errors
 from fanout.errors import FanoutError, WorkError
 
-__all__ = ["Reporter", "read_report", "take_stdout", "to_error"]
+__all__ = ["ReportedLogs", "Reporter", "read_report", "take_stdout", "to_error"]
 
 
 class Reporter:
@@ -31,6 +32,19 @@ class Reporter:
     def failed(self, error: FanoutError) -> None:
         """Reports what ends this process, so that the supervisor can raise the same."""
         self.send("failed", error=type(error).__name__, arguments=list(error.args))
+
+
+class ReportedLogs(logging.Handler):
+    """Sends log records to the supervisor, so that one place renders what all processes say."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        super().__init__()
+        self.setFormatter(logging.Formatter("%(message)s"))
+        self._reporter = reporter
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One report a record, its traceback in the text."""
+        self._reporter.send("log", logger=record.name, level=record.levelno, text=self.format(record))
 
 
 def take_stdout() -> Reporter:

@@ -20,7 +20,7 @@ from fanout._fanout import Cluster
 from fanout.errors import FanoutError, NotFinishedError, WorkError
 
 from .check import Checked, check_work
-from .process import WorkerProcess
+from .process import FORCED, WorkerProcess
 
 if TYPE_CHECKING:
     from fanout.config.work import WorkSettings
@@ -127,11 +127,15 @@ class Supervisor:
         processes = [seat.process for seat in self._seats if seat.process is not None]
         for process in processes:
             process.stop()
-        late = [one for one in processes if one.wait(max(0.0, deadline - time.monotonic())) is None]
+        codes = [process.wait(max(0.0, deadline - time.monotonic())) for process in processes]
         self.abort()
         stats = self.stats()
+        if FORCED in codes:
+            logger.warning("%d workers ended with handlers that still ran; their records are read again",
+                           codes.count(FORCED))  # fmt: skip
+        late = codes.count(None)
         if late:
-            raise NotFinishedError(f"{len(late)} workers did not end in time and were killed; {stats.running} handlers "
+            raise NotFinishedError(f"{late} workers did not end in time and were killed; {stats.running} handlers "
                                    "still ran, their records are read again")  # fmt: skip
         return stats
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -210,3 +211,44 @@ def test_the_library_runs_no_worker_of_a_parent_that_is_gone(tmp_path: Path) -> 
         time.sleep(0.05)
     assert parent.returncode == -9
     assert os.getpid() != pid
+
+
+APP = """
+import logging
+from fanout import App
+app = App("shop")
+logging.getLogger("shop").warning("said while it was imported")
+print("printed by the app")
+@app.handler("orders", dlq=None)
+async def handle(order): ...
+"""
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Iterator[WorkerProcess]:
+    """A real process that is ready; no broker is there."""
+    (tmp_path / "shop.py").write_text(APP, encoding="utf-8")
+    clients = Clients(common=Properties({"bootstrap.servers": "127.0.0.1:9"}))
+    process = WorkerProcess(WorkSettings(clients=clients, app="shop:app", app_dir=str(tmp_path), stop_s=0.2))
+    assert process.ready.wait(30)
+    yield process
+    process.kill()
+    process.wait(5)
+
+
+def test_a_worker_ends_cleanly_at_sigterm(worker: WorkerProcess) -> None:
+    os.kill(worker.pid, signal.SIGTERM)
+    assert worker.wait(10) == 0
+
+
+def test_an_order_beside_a_sigterm_is_not_taken_for_impatience(worker: WorkerProcess) -> None:
+    os.kill(worker.pid, signal.SIGTERM)
+    worker.stop()
+    assert worker.wait(10) == 0
+
+
+@pytest.mark.usefixtures("worker")
+def test_what_a_worker_logs_is_told_by_its_supervisor(caplog: pytest.LogCaptureFixture) -> None:
+    told = [record for record in caplog.get_records("setup") if record.name == "shop"]
+    assert [record.levelname for record in told] == ["WARNING"]
+    assert told[0].getMessage().endswith(": said while it was imported")
