@@ -81,8 +81,11 @@ fn source(batches: i64, size: i64) -> MemoryCluster {
 fn run(cluster: &MemoryCluster, end: i64) -> LaneEnd {
     let at = TopicPartition::new("orders", 2);
     let limits = ForwardLimits {
+        fetch_bytes: 64 << 10,
         batch_bytes: 1024,
-        ..ForwardLimits::default()
+        transaction_bytes: 6 << 10,
+        transaction_ms: 500,
+        lane_memory_bytes: 1 << 20,
     };
     let (fetch, produce, commit) = cluster.seams();
     let seams = Seams {

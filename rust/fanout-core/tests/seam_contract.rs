@@ -96,8 +96,11 @@ impl World for Kafka {
     fn seams(&self) -> (Box<dyn Fetch>, Box<dyn Produce>, Box<dyn Commit>) {
         let at = TopicPartition::new(format!("{}-source", self.name), 0);
         let id = format!("fanout.{}", self.name);
-        let fetch = KafkaFetch::new(self.client(), at.clone(), &self.name, 1 << 20);
-        let produce = KafkaProduce::new(self.client(), &format!("{}-target", self.name), &id);
+        let fetch = KafkaFetch::new(self.client(), at.clone(), 1 << 20);
+        let target = format!("{}-target", self.name);
+        let topic_id = self.client().retry(|client| Ok(client.layout(&target)?.id));
+        let topic = (&target[..], topic_id.expect("the topic exists"));
+        let produce = KafkaProduce::new(self.client(), topic, &id);
         let commit = KafkaCommit::new(self.client(), &self.name, at, (id, 30_000));
         (
             Box::new(fetch.expect("the topic exists")),

@@ -33,15 +33,11 @@ pub(crate) struct FirstRecord {
 /// See `_fanout.pyi`.
 #[pyclass(module = "fanout._fanout", frozen)]
 pub(crate) struct Cluster {
+    settings: ClientSettings,
     client: Mutex<Client>,
 }
 
 impl Cluster {
-    fn settings(&self) -> ClientSettings {
-        let client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
-        client.settings().clone()
-    }
-
     /// Runs `work` on the client with the GIL released.
     fn with<T: Send>(
         &self,
@@ -70,6 +66,7 @@ impl Cluster {
             })
         })?;
         Ok(Self {
+            settings: settings.clone(),
             client: Mutex::new(Client::new(settings)),
         })
     }
@@ -151,7 +148,7 @@ impl Cluster {
     ) -> PyResult<FirstRecord> {
         let at = TopicPartition::new(topic, partition);
         // A client of its own: a long read must not hold up the other questions.
-        let settings = self.settings();
+        let settings = self.settings.clone();
         let found = py
             .detach(|| head(settings, &at, (start, end), HEAD_PATIENCE))
             .map_err(raise)?;
@@ -177,7 +174,7 @@ impl Cluster {
         end: i64,
     ) -> PyResult<(u64, u64)> {
         let at = TopicPartition::new(topic, partition);
-        let settings = self.settings();
+        let settings = self.settings.clone();
         let patience = settings.deadline;
         let counted = py
             .detach(|| tally(settings, &at, (start, end), patience))
@@ -219,7 +216,11 @@ enum At {
 impl At {
     fn place(&self) -> Result<Place> {
         match self {
-            Self::Millis(millis) => Ok(Place::AtOrAfter(*millis)),
+            Self::Millis(millis) if *millis >= 0 => Ok(Place::AtOrAfter(*millis)),
+            Self::Millis(millis) => Err(Error::Config {
+                setting: "at".to_owned(),
+                problem: format!("{millis} ms is before 1970"),
+            }),
             Self::Named(name) => match name.as_str() {
                 "earliest" => Ok(Place::Earliest),
                 "latest" => Ok(Place::Latest),

@@ -52,7 +52,6 @@ impl ForwardSettings {
                 transaction_bytes: self.transaction_bytes,
                 transaction_ms: self.transaction_ms,
                 lane_memory_bytes: self.lane_memory_bytes,
-                ..ForwardLimits::default()
             },
             source: self.source,
             target: self.target,

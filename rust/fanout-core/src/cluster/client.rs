@@ -1,6 +1,6 @@
 //! Connections to brokers, opened when needed and dropped when out of step.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -44,6 +44,8 @@ pub struct Client {
     connections: HashMap<(i32, Use), Connection>,
     coordinators: HashMap<(Coordinates, String), i32>,
     topics: HashMap<String, TopicLayout>,
+    /// Brokers that failed when they were asked last.
+    suspects: HashSet<i32>,
 }
 
 impl Client {
@@ -58,6 +60,7 @@ impl Client {
             connections: HashMap::new(),
             coordinators: HashMap::new(),
             topics: HashMap::new(),
+            suspects: HashSet::new(),
         }
     }
 
@@ -78,16 +81,23 @@ impl Client {
     ) -> Result<T> {
         let started = self.settings.clock.now();
         let mut pause = self.settings.backoff.0;
+        let mut missing_since = None;
         loop {
             let failure = match attempt(self) {
                 Ok(value) => return Ok(value),
                 Err(failure) => failure,
             };
-            let elapsed = self.settings.clock.now() - started;
+            let now = self.settings.clock.now();
+            let elapsed = now - started;
+            if !matches!(failure, Failure::Missing(_)) {
+                missing_since = None;
+            }
             let reason = match failure {
                 Failure::Stop(error) => return Err(error),
-                Failure::Missing(error) if elapsed > UNKNOWN_TOPIC_GRACE => return Err(error),
                 Failure::Missing(error) => {
+                    if now - *missing_since.get_or_insert(now) > UNKNOWN_TOPIC_GRACE {
+                        return Err(error);
+                    }
                     self.forget();
                     error.to_string()
                 }
@@ -97,7 +107,7 @@ impl Client {
                 }
                 Failure::Wait(reason) => reason,
             };
-            if elapsed > self.settings.deadline || self.settings.cancel.is_cancelled() {
+            if elapsed > self.settings.deadline || self.settings.connection.cancel.is_cancelled() {
                 return Err(Error::Unreachable { reason });
             }
             tracing::debug!(%reason, "trying again");
@@ -117,11 +127,16 @@ impl Client {
         request: &R,
         versions: &RangeInclusive<i16>,
     ) -> std::result::Result<R::Response, Failure> {
-        let answer = self.connection(node, Use::Control)?.call(request, versions);
-        answer.map_err(|error| {
-            self.disconnect(node, Use::Control);
-            error.into()
-        })
+        match self.connection(node, Use::Control)?.call(request, versions) {
+            Ok(answer) => {
+                self.suspects.remove(&node);
+                Ok(answer)
+            }
+            Err(error) => {
+                self.distrust(node, Use::Control);
+                Err(error.into())
+            }
+        }
     }
 
     /// Asks any broker.
@@ -185,6 +200,11 @@ impl Client {
         purpose: Use,
     ) -> std::result::Result<&mut Connection, Failure> {
         use std::collections::hash_map::Entry;
+        if let Some(open) = self.connections.get(&(node, purpose)) {
+            if open.is_stale() {
+                self.disconnect(node, purpose);
+            }
+        }
         match self.connections.entry((node, purpose)) {
             Entry::Occupied(open) => Ok(open.into_mut()),
             Entry::Vacant(vacant) => {
@@ -192,9 +212,14 @@ impl Client {
                     return Err(Failure::Stale(format!("broker {node} is not known")));
                 };
                 let settings = &self.settings;
-                let opened =
-                    Connection::open(settings.dial.as_ref(), address, &settings.connection)?;
-                Ok(vacant.insert(opened))
+                let dial = settings.dial.as_ref();
+                match Connection::open(dial, address, &settings.connection) {
+                    Ok(opened) => Ok(vacant.insert(opened)),
+                    Err(error) => {
+                        self.suspects.insert(node);
+                        Err(error.into())
+                    }
+                }
             }
         }
     }
@@ -202,6 +227,12 @@ impl Client {
     /// Drops a connection that is out of step.
     pub fn disconnect(&mut self, node: i32, purpose: Use) {
         self.connections.remove(&(node, purpose));
+    }
+
+    /// Drops a connection after `error`, and asks this broker last when any will do.
+    pub(crate) fn distrust(&mut self, node: i32, purpose: Use) {
+        self.disconnect(node, purpose);
+        self.suspects.insert(node);
     }
 
     /// Forgets leaders and coordinators: the next question looks them up.
@@ -250,16 +281,17 @@ impl Client {
 
     /// A broker that a control connection stands to, or the first that can be dialled.
     fn any(&mut self) -> std::result::Result<i32, Failure> {
-        let open = self
+        let trusted = self
             .connections
             .keys()
-            .find(|(_, used)| *used == Use::Control);
-        if let Some(&(node, _)) = open {
+            .find(|(node, used)| *used == Use::Control && !self.suspects.contains(node));
+        if let Some(&(node, _)) = trusted {
             return Ok(node);
         }
-        // Brokers that told their id come first: their connection serves other questions too.
+        // Those that failed last come last. Those that told their id come first: their
+        // connection serves other questions too.
         let mut nodes: Vec<i32> = self.brokers.keys().copied().collect();
-        nodes.sort_unstable_by(|a, b| b.cmp(a));
+        nodes.sort_unstable_by_key(|&node| (self.suspects.contains(&node), -node));
         let mut reasons = Vec::new();
         for node in nodes {
             match self.connection(node, Use::Control) {

@@ -22,4 +22,4 @@ pub mod topics;
 pub use client::{Client, Use};
 pub use layout::{Leader, TopicLayout};
 pub use retry::Failure;
-pub use settings::{Cancel, ClientSettings};
+pub use settings::ClientSettings;

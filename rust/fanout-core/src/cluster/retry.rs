@@ -73,6 +73,8 @@ pub fn judge(request: &'static str, subject: &str, code: i16) -> Result<(), Fail
         | E::KafkaStorageError
         | E::OffsetNotAvailable
         | E::NetworkException
+        | E::InconsistentTopicId
+        | E::ListenerNotFound
         | E::NotController => Failure::Stale(words()),
         E::CoordinatorLoadInProgress
         | E::ConcurrentTransactions

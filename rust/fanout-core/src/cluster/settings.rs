@@ -1,30 +1,12 @@
 //! Client properties by librdkafka's names, and what they come to.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
-use crate::wire::{Address, ConnectionSettings, Dial, PlainDial};
-
-/// Tells every wait of a client that nobody waits for its outcome any more.
-#[derive(Debug, Clone, Default)]
-pub struct Cancel(Arc<AtomicBool>);
-
-impl Cancel {
-    /// Makes every wait return at its next look.
-    pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether [`Cancel::cancel`] was called.
-    #[must_use]
-    pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
+use crate::wire::{Address, Cancel, ConnectionSettings, Dial, PlainDial};
 
 /// How a client reaches its cluster and how long it tries.
 #[derive(Clone)]
@@ -41,8 +23,6 @@ pub struct ClientSettings {
     pub dial: Arc<dyn Dial>,
     /// Where time comes from.
     pub clock: Arc<dyn Clock>,
-    /// Ends every wait early.
-    pub cancel: Cancel,
 }
 
 /// The longest answer read where no lane sets a bound of its own, in bytes.
@@ -61,14 +41,14 @@ impl ClientSettings {
             connection: ConnectionSettings {
                 client_id: "fanout".to_owned(),
                 dial_timeout: Duration::from_secs(10),
-                answer_timeout: Duration::from_secs(30),
+                answer_timeout: Duration::from_secs(15),
+                cancel: Cancel::default(),
                 max_answer_bytes: MAX_ANSWER_BYTES,
             },
             backoff: (Duration::from_millis(20), Duration::from_secs(1)),
-            deadline: Duration::from_secs(60),
+            deadline: Duration::from_secs(120),
             dial: Arc::new(PlainDial),
             clock: Arc::new(SystemClock),
-            cancel: Cancel::default(),
         };
         for (name, value) in properties {
             settings.apply(name, value)?;

@@ -5,14 +5,16 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 use std::thread;
 
+use uuid::Uuid;
+
 use super::commit::KafkaCommit;
 use super::fetch::KafkaFetch;
 use super::lane::{Control, Lane, LaneEnd, LanePlan, Seams};
 use super::outbox::Outbox;
-use super::plan::ForwardPlan;
+use super::plan::{ForwardPlan, TRANSACTION_TIMEOUT_MS};
 use super::produce::KafkaProduce;
 use super::spread::Spread;
-use super::stats::LaneStats;
+use super::stats::{LaneStats, State};
 use crate::cluster::ends::{offsets, Place};
 use crate::cluster::{Client, ClientSettings};
 use crate::error::{Error, Result};
@@ -30,7 +32,7 @@ pub struct Engine {
 
 /// What the cluster says of the target before any lane starts.
 struct Target {
-    id: String,
+    id: Uuid,
     partitions: i32,
 }
 
@@ -56,7 +58,11 @@ impl Engine {
     ///
     /// If the cluster does not allow the work: then no lane was started.
     pub fn run(&self) -> Result<Vec<LaneEnd>> {
-        let target = self.look_at_cluster()?;
+        let target = self.look_at_cluster().inspect_err(|_| {
+            for stats in self.lanes.values() {
+                stats.set_state(State::Ended);
+            }
+        })?;
         Ok(thread::scope(|scope| {
             let running: Vec<_> = self
                 .lanes
@@ -97,7 +103,7 @@ impl Engine {
 
     fn client(&self) -> ClientSettings {
         let mut settings = self.plan.client.clone();
-        settings.cancel = self.control.cancel.clone();
+        settings.connection.cancel = self.control.cancel.clone();
         settings.connection.max_answer_bytes = self.plan.limits.lane_memory_bytes;
         settings
     }
@@ -126,7 +132,7 @@ impl Engine {
         let target = client.retry(|client| {
             let layout = client.layout(&plan.target)?;
             Ok(Target {
-                id: layout.id.to_string(),
+                id: layout.id,
                 partitions: layout.partitions,
             })
         })?;
@@ -158,12 +164,16 @@ impl Engine {
         let client = || Client::new(self.client());
         let targets = plan.targets(partition, target.partitions);
         let limits = plan.limits.for_targets(targets.len());
-        let timeout_ms = limits.transaction_timeout_ms;
-        let produce = KafkaProduce::new(client(), &plan.target, &id);
+        let produce = KafkaProduce::new(client(), (&plan.target, target.id), &id);
         let seams = Seams {
-            fetch: KafkaFetch::new(client(), at.clone(), &plan.group, limits.fetch_bytes)?,
+            fetch: KafkaFetch::new(client(), at.clone(), limits.fetch_bytes)?,
             produce: Outbox::new(produce, at.clone(), limits.outbox_bytes()),
-            commit: KafkaCommit::new(client(), &plan.group, at.clone(), (id, timeout_ms)),
+            commit: KafkaCommit::new(
+                client(),
+                &plan.group,
+                at.clone(),
+                (id, TRANSACTION_TIMEOUT_MS),
+            ),
         };
         let lane = LanePlan {
             start: plan.start.get(&partition).copied(),
@@ -171,7 +181,7 @@ impl Engine {
                 .end
                 .as_ref()
                 .and_then(|ends| ends.get(&partition).copied()),
-            tag: target.id.clone(),
+            tag: target.id.to_string(),
             limits: limits.transaction(),
             batch_limit_bytes: limits.lane_memory_bytes,
             patience: plan.client.deadline,
@@ -188,6 +198,9 @@ impl Engine {
     }
 
     fn failed(&self, partition: i32, error: Error) -> LaneEnd {
+        if let Some(stats) = self.lanes.get(&partition) {
+            stats.set_state(State::Ended);
+        }
         LaneEnd {
             at: TopicPartition::new(self.plan.source.as_str(), partition),
             position: -1,

@@ -34,7 +34,6 @@ pub struct KafkaFetch {
 struct Source {
     at: TopicPartition,
     topic_id: Uuid,
-    group: String,
     fetch_bytes: i32,
 }
 
@@ -52,24 +51,18 @@ struct Sent {
 }
 
 impl KafkaFetch {
-    /// Reads `at` in fetches of about `fetch_bytes`; `group` is named in what a user must do after a loss.
+    /// Reads `at` in fetches of about `fetch_bytes`.
     ///
     /// # Errors
     ///
     /// If the topic does not exist.
-    pub fn new(
-        mut client: Client,
-        at: TopicPartition,
-        group: &str,
-        fetch_bytes: usize,
-    ) -> Result<Self> {
+    pub fn new(mut client: Client, at: TopicPartition, fetch_bytes: usize) -> Result<Self> {
         let topic_id = client.retry(|client| Ok(client.layout(&at.topic)?.id))?;
         Ok(Self {
             client,
             from: Source {
                 at,
                 topic_id,
-                group: group.to_owned(),
                 fetch_bytes: i32::try_from(fetch_bytes).unwrap_or(i32::MAX),
             },
             asked: None,
@@ -149,7 +142,7 @@ impl Source {
         let connection = client.connection(sent.node, Use::Fetch)?;
         let answer = connection.receive::<FetchRequest>(sent.version);
         let response: FetchResponse = answer.map_err(|error| {
-            client.disconnect(sent.node, Use::Fetch);
+            client.distrust(sent.node, Use::Fetch);
             match error {
                 WireError::TooLong { .. } => self.too_long(question.offset, &error),
                 _ => error.into(),
@@ -187,8 +180,8 @@ impl Source {
             format!("the log ends at {end}: it was truncated or the offset was set beyond it")
         };
         let remedy = format!(
-            "nothing is skipped by itself: to go on from {start}, commit it for group {} with `kafka-consumer-groups --reset-offsets --to-offset {start} --topic {}:{}`",
-            self.group, self.at.topic, self.at.partition
+            "nothing is skipped by itself: to go on from {start}, forward the partition under another group: -t {}:{} --from @{start}",
+            self.at.topic, self.at.partition
         );
         Failure::Stop(Error::Halted {
             at: self.at.clone(),

@@ -7,19 +7,22 @@ use std::time::Duration;
 use super::outbox::Outbox;
 use super::proof::Mark;
 use super::seam::{Commit, Fetch, Fetched, Interrupt, Produce, Step};
-use super::spread::{Broken, Spread};
+use super::spread::{Broken, Carried, Spread};
 use super::stats::{LaneStats, State};
 use super::transaction::{Transaction, TransactionLimits};
-use super::visible::visible_batches;
+use super::visible::{visible_batches, Visible};
 use crate::clock::Clock;
 use crate::cluster::groups::Committed;
 use crate::cluster::producers::{Producer, NOBODY};
-use crate::cluster::Cancel;
 use crate::error::{Error, Result};
 use crate::record::{Tally, TopicPartition};
+use crate::wire::Cancel;
 
 /// How long a fetch may wait at the broker when nothing is open: also how late a stop may be noticed.
 const IDLE_WAIT: Duration = Duration::from_millis(500);
+
+/// How long a lane that was told to stop may take: with a broker that does not answer it would be for ever.
+const STOP_GRACE: Duration = Duration::from_secs(8);
 
 /// First and longest pause between two renewals without a commit between them.
 const RENEWAL_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
@@ -47,14 +50,15 @@ pub struct LanePlan {
 #[derive(Debug, Clone, Default)]
 pub struct Control {
     stop: Arc<AtomicBool>,
-    /// Ends every wait at once and leaves the open transaction to the next owner.
+    /// Ends every wait and leaves the open transaction to the next owner.
     pub cancel: Cancel,
 }
 
 impl Control {
-    /// Lets the lane commit what it has carried, then end.
+    /// Lets the lane commit what it has carried, then end; what takes longer than [`STOP_GRACE`] is cancelled.
     pub fn stop(&self) {
         self.stop.store(true, Relaxed);
+        self.cancel.cancel_after(STOP_GRACE);
     }
 
     fn is_stopped(&self) -> bool {
@@ -185,10 +189,8 @@ impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
             self.commit.acquire()?
         };
         self.transaction.producer = producer;
-        let (offset, tally) = {
-            let committed = self.commit.position()?;
-            self.begin_at(committed)?
-        };
+        let committed = self.commit.position()?;
+        let (offset, tally) = self.begin_at(committed)?;
         self.transaction = Transaction::new(producer, offset, tally, self.plan.limits);
         self.stats.position.store(offset, Relaxed);
         self.begin(producer);
@@ -209,6 +211,11 @@ impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
             remedy: remedy.to_owned(),
         };
         let Some(place) = committed else {
+            if self.transaction.committed_tally.count > 0 {
+                let problem = "the group's committed offset was removed by another tool".to_owned();
+                let remedy = "what was forwarded so far is in the target: set the offset right before going on";
+                return Err(halted(self.transaction.committed, problem, remedy).into());
+            }
             let start = self.plan.start.ok_or_else(|| {
                 let problem = "the group has no committed offset here".to_owned();
                 halted(-1, problem, "say where to begin with --from")
@@ -248,13 +255,9 @@ impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
             // The next fetch is under way while this one is worked on.
             self.ask(next)?;
             self.note(&fetched, next);
-            let broken = self.spread_all(&visible, next)?;
-            if let Some(broken) = broken {
+            if let Some(broken) = self.spread_all(&visible, next)? {
                 self.end_transaction()?;
                 return Err(Interrupt::Stop(broken.halted(&self.plan.at)));
-            }
-            if self.transaction.is_due(self.clock.now()) {
-                self.end_transaction()?;
             }
         }
     }
@@ -287,37 +290,52 @@ impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
         self.stats.bytes.fetch_add(bytes, Relaxed);
     }
 
-    /// Spreads every visible batch; a broken one is returned, and everything before it was carried.
-    fn spread_all(
-        &mut self,
-        visible: &[super::visible::Visible<'_>],
-        next: i64,
-    ) -> Step<Option<Broken>> {
-        let bounds = (self.transaction.position, self.plan.end.unwrap_or(i64::MAX));
-        let now = self.clock.now();
+    /// Spreads every visible batch and commits when that is due; a broken one is returned,
+    /// and everything before it was carried.
+    fn spread_all(&mut self, visible: &[Visible<'_>], next: i64) -> Step<Option<Broken>> {
+        let end = self.plan.end.unwrap_or(i64::MAX);
         for found in visible {
+            let bounds = (self.transaction.position, end);
+            if bounds.0 >= end {
+                return Ok(None);
+            }
             let spread = match found {
                 Ok(batch) => self.spread.batch(batch, bounds, &mut self.outbox)?,
                 Err(broken) => Err(broken.clone()),
             };
             match spread {
-                Ok(carried) => {
-                    self.transaction.tally.merge(carried.tally);
-                    self.stats.records.fetch_add(carried.tally.count, Relaxed);
-                    self.stats.stripped.fetch_add(carried.stripped, Relaxed);
-                    self.stats.count_batch(carried.way, carried.reason);
-                    let below = carried.next.min(bounds.1);
-                    self.transaction.advance(below, carried.bytes, now);
-                }
+                Ok(carried) => self.book(&carried, end),
                 Err(broken) => {
                     self.transaction.tally.merge(broken.carried);
-                    self.transaction.advance(broken.offset, 0, now);
-                    return Ok(Some(broken));
+                    self.advance(broken.offset.min(end));
+                    return Ok(Some(broken).filter(|broken| broken.offset < end));
                 }
             }
+            self.end_if_due()?;
         }
-        self.transaction.advance(next.min(bounds.1), 0, now);
+        self.advance(next.min(end));
+        self.end_if_due()?;
         Ok(None)
+    }
+
+    fn book(&mut self, carried: &Carried, end: i64) {
+        self.transaction.tally.merge(carried.tally);
+        self.stats.records.fetch_add(carried.tally.count, Relaxed);
+        self.stats.stripped.fetch_add(carried.stripped, Relaxed);
+        self.stats.count_batch(carried.way, carried.reason);
+        self.advance(carried.next.min(end));
+    }
+
+    fn advance(&mut self, position: i64) {
+        self.transaction.advance(position, self.clock.now());
+    }
+
+    fn end_if_due(&mut self) -> Step<()> {
+        let posted = self.outbox.transaction_bytes();
+        if self.transaction.is_due(posted, self.clock.now()) {
+            self.end_transaction()?;
+        }
+        Ok(())
     }
 
     /// Everything posted is acknowledged, then it and the offset become visible together.
@@ -347,7 +365,7 @@ impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
             | Error::Work { .. } => false,
         };
         let producer = self.transaction.producer;
-        if !ours || producer == NOBODY || !self.transaction.has_work() {
+        if !ours || producer == NOBODY {
             return;
         }
         if let Err(interrupt) = self.commit.renew(producer) {

@@ -13,7 +13,7 @@
 //! 4. Base offsets of a target only grow. One that does not is a sequence used
 //!    twice, which the broker answers with success and drops: silent loss.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::seam::{Answer, Interrupt, Produce, Step};
 use super::verdict::{judge_answer, Verdict};
@@ -38,6 +38,7 @@ struct Parcel {
     sealed: SealedBatch,
     /// Source offset of its first record.
     first_offset: i64,
+    sent: bool,
 }
 
 /// The batches of one lane that the target has not acknowledged yet.
@@ -49,6 +50,9 @@ pub struct Outbox<P> {
     ready: BTreeMap<i32, VecDeque<Parcel>>,
     flying: BTreeMap<i32, VecDeque<Vec<Parcel>>>,
     posted: u64,
+    /// Brokers that were sent anything since the transaction began.
+    asked: BTreeSet<i32>,
+    transaction_bytes: usize,
     ready_bytes: usize,
     held_bytes: usize,
     gate_open: bool,
@@ -68,6 +72,8 @@ impl<P: Produce> Outbox<P> {
             ready: BTreeMap::new(),
             flying: BTreeMap::new(),
             posted: 0,
+            asked: BTreeSet::new(),
+            transaction_bytes: 0,
             ready_bytes: 0,
             held_bytes: 0,
             gate_open: false,
@@ -88,15 +94,26 @@ impl<P: Produce> Outbox<P> {
         self.resends
     }
 
+    /// Bytes posted since the transaction began.
+    #[must_use]
+    pub fn transaction_bytes(&self) -> usize {
+        self.transaction_bytes
+    }
+
     /// A new transaction begins: one request at a time until the first success.
     pub fn begin(&mut self) {
         self.gate_open = false;
+        self.transaction_bytes = 0;
+        self.asked.clear();
     }
 
     /// Forgets every batch: their transaction is gone.
+    ///
+    /// No connection that the transaction used is used again: an answer still
+    /// owed on one would be taken for that of a request of the next transaction.
     pub fn clear(&mut self) {
-        let waiting: Vec<i32> = self.flying.keys().copied().collect();
-        self.produce.refresh(&waiting);
+        let asked: Vec<i32> = std::mem::take(&mut self.asked).into_iter().collect();
+        self.produce.refresh(&asked);
         self.flying.clear();
         self.ready.clear();
         self.ready_bytes = 0;
@@ -116,10 +133,12 @@ impl<P: Produce> Outbox<P> {
             number: self.posted,
             sealed,
             first_offset,
+            sent: false,
         };
         self.ready.entry(target).or_default().push_back(parcel);
         self.ready_bytes += size;
         self.held_bytes += size;
+        self.transaction_bytes += size;
         if self.ready_bytes >= self.request_bytes {
             self.dispatch()?;
         }
@@ -164,6 +183,7 @@ impl<P: Produce> Outbox<P> {
             self.ready_bytes -= parcel.sealed.bytes().len();
             match self.produce.leader(target) {
                 Ok(node) => requests.entry(node).or_default().push(parcel),
+                Err(Failure::Stop(error)) => return Err(Interrupt::Stop(error)),
                 Err(_) => homeless.push(parcel),
             }
         }
@@ -183,7 +203,8 @@ impl<P: Produce> Outbox<P> {
         Ok(())
     }
 
-    fn send(&mut self, node: i32, parcels: Vec<Parcel>) -> Step<()> {
+    fn send(&mut self, node: i32, mut parcels: Vec<Parcel>) -> Step<()> {
+        self.note_sent(node, &mut parcels);
         let batches: Vec<_> = parcels
             .iter()
             .map(|parcel| (parcel.target, parcel.sealed.bytes()))
@@ -193,6 +214,14 @@ impl<P: Produce> Outbox<P> {
         match sent {
             Ok(()) => Ok(()),
             Err(failure) => self.recover_after(node, failure),
+        }
+    }
+
+    fn note_sent(&mut self, node: i32, parcels: &mut [Parcel]) {
+        self.asked.insert(node);
+        for parcel in parcels {
+            self.resends += u64::from(parcel.sent);
+            parcel.sent = true;
         }
     }
 
@@ -242,9 +271,7 @@ impl<P: Produce> Outbox<P> {
                     why = reason;
                     failed.push(parcel);
                 }
-                Verdict::OutOfOrder if behind.iter().any(|older| older.target == parcel.target) => {
-                    failed.push(parcel);
-                }
+                Verdict::OutOfOrder if follows(&parcel, behind) => failed.push(parcel),
                 Verdict::OutOfOrder => {
                     return Err(Interrupt::Renew(format!(
                         "target partition {} answers out of order",
@@ -274,11 +301,7 @@ impl<P: Produce> Outbox<P> {
     }
 
     fn recover_after(&mut self, node: i32, failure: Failure) -> Step<()> {
-        let reason = match failure {
-            Failure::Stop(error) => return Err(Interrupt::Stop(error)),
-            Failure::Missing(error) => error.to_string(),
-            Failure::Wait(reason) | Failure::Stale(reason) => reason,
-        };
+        let reason = reason_of(failure)?;
         let lost = self.flying.remove(&node).unwrap_or_default();
         self.produce.refresh(&[node]);
         self.recover(lost.into_iter().flatten().collect(), reason)
@@ -301,7 +324,6 @@ impl<P: Produce> Outbox<P> {
             }
         }
         unsent.sort_by_key(|parcel| parcel.number);
-        self.resends += unsent.len() as u64;
         self.resend(unsent, reason)
     }
 
@@ -311,11 +333,16 @@ impl<P: Produce> Outbox<P> {
             self.produce.pause(tries, &reason)?;
             tries += 1;
             self.produce.refresh(&[]);
-            let Ok(node) = self.produce.leader(unsent[0].target) else {
-                continue;
+            let node = match self.produce.leader(unsent[0].target) {
+                Ok(node) => node,
+                Err(failure) => {
+                    reason = reason_of(failure)?;
+                    continue;
+                }
             };
-            let (request, rest) = self.first_of_each(unsent, node);
+            let (mut request, rest) = self.first_of_each(unsent, node);
             unsent = rest;
+            self.note_sent(node, &mut request);
             let batches: Vec<_> = request
                 .iter()
                 .map(|parcel| (parcel.target, parcel.sealed.bytes()))
@@ -332,8 +359,8 @@ impl<P: Produce> Outbox<P> {
                     }
                     unsent.extend(failed);
                 }
-                Err(Failure::Stop(error)) => return Err(Interrupt::Stop(error)),
-                Err(_) => {
+                Err(failure) => {
+                    reason = reason_of(failure)?;
                     self.produce.refresh(&[node]);
                     unsent.extend(request);
                 }
@@ -345,7 +372,7 @@ impl<P: Produce> Outbox<P> {
 
     /// Splits off the oldest batch of each target that `node` leads.
     fn first_of_each(&mut self, unsent: Vec<Parcel>, node: i32) -> (Vec<Parcel>, Vec<Parcel>) {
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         unsent.into_iter().partition(|parcel| {
             let first = seen.insert(parcel.target);
             first
@@ -354,5 +381,20 @@ impl<P: Produce> Outbox<P> {
                     .leader(parcel.target)
                     .is_ok_and(|leader| leader == node)
         })
+    }
+}
+
+/// Whether an older batch of the same target is among `unsent`.
+fn follows(parcel: &Parcel, unsent: &[Parcel]) -> bool {
+    let mut older = unsent.iter().filter(|other| other.number < parcel.number);
+    older.any(|other| other.target == parcel.target)
+}
+
+/// What there is to say before trying again; a failure that no try cures ends the lane.
+fn reason_of(failure: Failure) -> Step<String> {
+    match failure {
+        Failure::Stop(error) => Err(Interrupt::Stop(error)),
+        Failure::Missing(error) => Ok(error.to_string()),
+        Failure::Wait(reason) | Failure::Stale(reason) => Ok(reason),
     }
 }

@@ -10,8 +10,11 @@ use crate::cluster::ClientSettings;
 use crate::error::{Error, Result};
 use crate::route::Policy;
 
-/// The most a producer may have had unacknowledged when its lane died, in time: the broker aborts after it.
-const TRANSACTION_TIMEOUT_MS: i32 = 30_000;
+/// The coordinator aborts a transaction that nobody ends for so long: a dead lane holds its readers up no longer.
+pub(super) const TRANSACTION_TIMEOUT_MS: i32 = 30_000;
+
+/// Leaves time to end a transaction before the coordinator does.
+const MOST_TRANSACTION_MS: u64 = 20_000;
 
 /// Below this a builder is dearer to a broker than what it saves.
 const LEAST_BATCH_BYTES: usize = 1024;
@@ -58,23 +61,9 @@ pub struct ForwardLimits {
     pub transaction_bytes: usize,
     /// A transaction ends at this age.
     pub transaction_ms: u64,
-    /// The broker aborts a transaction that nobody ends for so long.
-    pub transaction_timeout_ms: i32,
-    /// Fetches, builders and batches in flight of one lane together; the longest answer and unpacked batch too.
+    /// Builders take at most a quarter of it, batches in flight another; a fetch, and the
+    /// longest batch with its unpacked records, may each be as long as all of it.
     pub lane_memory_bytes: usize,
-}
-
-impl Default for ForwardLimits {
-    fn default() -> Self {
-        Self {
-            fetch_bytes: 4 << 20,
-            batch_bytes: 64 << 10,
-            transaction_bytes: 32 << 20,
-            transaction_ms: 500,
-            transaction_timeout_ms: TRANSACTION_TIMEOUT_MS,
-            lane_memory_bytes: 64 << 20,
-        }
-    }
 }
 
 impl ForwardLimits {
@@ -137,7 +126,7 @@ impl ForwardPlan {
             return Err(config("partitions", "names one twice"));
         }
         let limits = &self.limits;
-        let least = 4 * limits.fetch_bytes;
+        let least = limits.fetch_bytes.saturating_mul(4);
         if limits.fetch_bytes < 64 << 10 {
             return Err(config("fetch_bytes", "is below 65536"));
         }
@@ -148,11 +137,9 @@ impl ForwardPlan {
         if limits.batch_bytes < LEAST_BATCH_BYTES {
             return Err(config("batch_bytes", "is below 1024"));
         }
-        if limits.transaction_ms >= u64::from(limits.transaction_timeout_ms.unsigned_abs()) {
-            return Err(config(
-                "transaction_ms",
-                "reaches the transaction timeout: the broker would abort every transaction",
-            ));
+        if !(10..=MOST_TRANSACTION_MS).contains(&limits.transaction_ms) {
+            let problem = format!("is not from 10 to {MOST_TRANSACTION_MS}: a transaction that is open for 30 s is aborted");
+            return Err(config("transaction_ms", &problem));
         }
         Ok(())
     }

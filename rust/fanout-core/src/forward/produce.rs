@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
+use uuid::Uuid;
 
 use super::seam::{Answer, Interrupt, Produce, Step};
 use crate::cluster::{Client, Failure, Use};
@@ -22,6 +23,7 @@ const ACKS_ALL: i16 = -1;
 pub struct KafkaProduce {
     client: Client,
     topic: String,
+    topic_id: Uuid,
     transactional_id: String,
     framing: Vec<u8>,
     failing_since: Option<Instant>,
@@ -29,11 +31,14 @@ pub struct KafkaProduce {
 
 impl KafkaProduce {
     /// Writes to `topic` inside the transactions of `transactional_id`.
+    ///
+    /// A topic made again under its name has another id than `topic_id` and is not written to.
     #[must_use]
-    pub fn new(client: Client, topic: &str, transactional_id: &str) -> Self {
+    pub fn new(client: Client, (topic, topic_id): (&str, Uuid), transactional_id: &str) -> Self {
         Self {
             client,
             topic: topic.to_owned(),
+            topic_id,
             transactional_id: transactional_id.to_owned(),
             framing: Vec::new(),
             failing_since: None,
@@ -43,7 +48,17 @@ impl KafkaProduce {
 
 impl Produce for KafkaProduce {
     fn leader(&mut self, target: i32) -> Result<i32, Failure> {
-        Ok(self.client.layout(&self.topic)?.leader(target)?.node)
+        let layout = self.client.layout(&self.topic)?;
+        if layout.id == self.topic_id {
+            return Ok(layout.leader(target)?.node);
+        }
+        Err(Failure::Stop(Error::Refused {
+            problem: format!(
+                "the target topic {} was deleted and another one made under its name",
+                self.topic
+            ),
+            remedy: "what was forwarded is gone with it: start again with another group".to_owned(),
+        }))
     }
 
     fn send(&mut self, node: i32, batches: &[(i32, &[u8])]) -> Result<(), Failure> {
@@ -71,7 +86,7 @@ impl Produce for KafkaProduce {
         match connection.receive::<ProduceRequest>(version) {
             Ok(response) => Ok(answers(&response)),
             Err(error) => {
-                self.client.disconnect(node, Use::Produce);
+                self.client.distrust(node, Use::Produce);
                 Err(error.into())
             }
         }
@@ -94,7 +109,7 @@ impl Produce for KafkaProduce {
         let spent = self
             .failing_since
             .map_or(Duration::ZERO, |since| now - since);
-        if spent > settings.deadline || settings.cancel.is_cancelled() {
+        if spent > settings.deadline || settings.connection.cancel.is_cancelled() {
             return Err(Interrupt::Stop(Error::Unreachable {
                 reason: reason.to_owned(),
             }));

@@ -103,7 +103,7 @@ impl Scan {
         at: TopicPartition,
         (position, end): (i64, i64),
     ) -> Result<Self> {
-        let fetch = KafkaFetch::new(Client::new(settings), at.clone(), "of no one", FETCH_BYTES)?;
+        let fetch = KafkaFetch::new(Client::new(settings), at.clone(), FETCH_BYTES)?;
         Ok(Self {
             fetch,
             at,

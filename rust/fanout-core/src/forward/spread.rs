@@ -60,7 +60,10 @@ impl Broken {
             at: at.clone(),
             offset: self.offset,
             problem: format!("the batch there is broken: {}", self.problem),
-            remedy: "everything before it was forwarded and nothing is skipped: restore the partition from a replica, or move the group past it by hand".to_owned(),
+            remedy: format!(
+                "everything before it was forwarded and nothing is skipped: restore the partition from a replica, or go on behind it under another group: -t {}:{} --from @OFFSET",
+                at.topic, at.partition
+            ),
         }
     }
 }
@@ -71,7 +74,6 @@ pub(super) struct Carried {
     pub(super) tally: Tally,
     /// Reserved headers from outside that were left out.
     pub(super) stripped: u64,
-    pub(super) bytes: usize,
     pub(super) next: i64,
     pub(super) way: Way,
     pub(super) reason: Reason,
@@ -329,7 +331,6 @@ impl Builders {
         Carried {
             tally: Tally::default(),
             stripped: 0,
-            bytes: batch.bytes().len(),
             next: header.next_offset(),
             way,
             reason,

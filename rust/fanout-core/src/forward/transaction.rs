@@ -29,7 +29,6 @@ pub(super) struct Transaction {
     pub(super) tally: Tally,
     /// All records forwarded below `committed`.
     pub(super) committed_tally: Tally,
-    bytes: usize,
     began: Option<Instant>,
     limits: TransactionLimits,
 }
@@ -48,17 +47,15 @@ impl Transaction {
             position: committed,
             tally,
             committed_tally: tally,
-            bytes: 0,
             began: None,
             limits,
         }
     }
 
-    /// Notes that everything below `position` was carried, `bytes` of it now.
-    pub(super) fn advance(&mut self, position: i64, bytes: usize, now: Instant) {
+    /// Notes that everything below `position` was carried.
+    pub(super) fn advance(&mut self, position: i64, now: Instant) {
         if position > self.position {
             self.position = position;
-            self.bytes += bytes;
             self.began.get_or_insert(now);
         }
     }
@@ -68,9 +65,9 @@ impl Transaction {
         self.position > self.committed
     }
 
-    /// Whether the transaction is large or old enough to end.
-    pub(super) fn is_due(&self, now: Instant) -> bool {
-        self.has_work() && (self.bytes >= self.limits.bytes || self.time_left(now).is_zero())
+    /// Whether the transaction, with so many bytes posted, is large or old enough to end.
+    pub(super) fn is_due(&self, posted: usize, now: Instant) -> bool {
+        self.has_work() && (posted >= self.limits.bytes || self.time_left(now).is_zero())
     }
 
     /// How long it may go on; the whole age while nothing was carried.
@@ -96,7 +93,6 @@ impl Transaction {
         self.producer = producer;
         self.committed = self.position;
         self.committed_tally = self.tally;
-        self.bytes = 0;
         self.began = None;
     }
 }

@@ -36,16 +36,23 @@ pub(super) fn visible_batches(
         };
         let header = &batch.header;
         let begins_at = next.max(header.base_offset);
-        if header.is_control() {
-            match batch.verify_crc().and_then(|()| marker(&batch)) {
-                Ok(kind) => hidden.end(header.producer_id, header.last_offset(), kind),
-                Err(error) => {
-                    visible.push(Err(Broken::at(begins_at, &error)));
-                    break;
-                }
+        // What is passed over is checked too: a flipped bit could have made it so.
+        let passed = if header.is_control() {
+            batch
+                .verify_crc()
+                .and_then(|()| marker(&batch))
+                .map(|kind| hidden.end(header.producer_id, header.last_offset(), kind))
+        } else if hidden.hides(&batch) {
+            batch.verify_crc()
+        } else {
+            if header.next_offset() > position {
+                visible.push(Ok(batch));
             }
-        } else if !hidden.hides(&batch) && header.next_offset() > position {
-            visible.push(Ok(batch));
+            Ok(())
+        };
+        if let Err(error) = passed {
+            visible.push(Err(Broken::at(begins_at, &error)));
+            break;
         }
         next = next.max(header.next_offset());
     }

@@ -10,7 +10,13 @@ use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, RequestHeader, Respon
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 
 use super::versions::{name, Versions};
-use super::{Address, Dial, FramePool, Transport, WireError};
+use super::{Address, Cancel, Dial, FramePool, Transport, WireError};
+
+/// How often a waiting read or write looks up to see whether anybody still waits for it.
+const TICK: Duration = Duration::from_millis(250);
+
+/// Brokers close connections that are idle for ten minutes by default: ours are opened anew before.
+const IDLE: Duration = Duration::from_secs(240);
 
 /// What every connection of a client shares.
 #[derive(Debug, Clone)]
@@ -21,6 +27,8 @@ pub struct ConnectionSettings {
     pub dial_timeout: Duration,
     /// How long an answer may take.
     pub answer_timeout: Duration,
+    /// Ends every read and write early.
+    pub cancel: Cancel,
     /// The longest answer that is read; a longer one ends the connection before it is allocated.
     pub max_answer_bytes: usize,
 }
@@ -42,6 +50,7 @@ pub struct Connection {
     next_correlation: i32,
     owed: VecDeque<Owed>,
     out: BytesMut,
+    last_used: Instant,
 }
 
 impl Connection {
@@ -60,9 +69,7 @@ impl Connection {
             source,
         };
         let transport = dial.dial(address, settings.dial_timeout).map_err(failed)?;
-        transport
-            .set_timeout(settings.answer_timeout)
-            .map_err(failed)?;
+        transport.set_timeout(TICK).map_err(failed)?;
         let mut connection = Self {
             address: address.clone(),
             transport,
@@ -72,8 +79,12 @@ impl Connection {
             next_correlation: 0,
             owed: VecDeque::new(),
             out: BytesMut::new(),
+            last_used: Instant::now(),
         };
+        // A stopped process still accepts: what listens must show in the time of a dial that it speaks.
+        connection.settings.answer_timeout = settings.dial_timeout;
         connection.learn_versions()?;
+        connection.settings.answer_timeout = settings.answer_timeout;
         Ok(connection)
     }
 
@@ -83,16 +94,10 @@ impl Connection {
         &self.versions
     }
 
-    /// Where this connection leads.
+    /// Whether the broker may have closed it by now, because nothing was asked for long.
     #[must_use]
-    pub fn address(&self) -> &Address {
-        &self.address
-    }
-
-    /// Requests sent and not yet answered.
-    #[must_use]
-    pub fn in_flight(&self) -> usize {
-        self.owed.len()
+    pub fn is_stale(&self) -> bool {
+        self.owed.is_empty() && self.last_used.elapsed() > IDLE
     }
 
     /// The version of `R` both sides speak within `ours`.
@@ -122,6 +127,9 @@ impl Connection {
         ours: &RangeInclusive<i16>,
     ) -> Result<R::Response, WireError> {
         let version = self.version_of::<R>(ours)?;
+        if !self.owed.is_empty() {
+            return Err(self.broken("an answer is still owed on this connection".to_owned()));
+        }
         self.send(request, version)?;
         self.receive::<R>(version)
     }
@@ -186,10 +194,14 @@ impl Connection {
         let mut slices = Vec::with_capacity(parts.len() + 1);
         slices.push(IoSlice::new(&self.out));
         slices.extend(parts.iter().map(|part| IoSlice::new(part)));
-        write_all_vectored(&mut *self.transport, &mut slices).map_err(|source| WireError::Io {
-            address: self.address.clone(),
-            source,
+        let patience = Patience::of(&self.settings);
+        write_all_vectored(&mut *self.transport, &mut slices, &patience).map_err(|source| {
+            WireError::Io {
+                address: self.address.clone(),
+                source,
+            }
         })?;
+        self.last_used = Instant::now();
         self.owed.push_back(Owed {
             correlation: self.next_correlation,
             header_version: R::Response::header_version(version),
@@ -215,8 +227,9 @@ impl Connection {
     }
 
     fn read_frame(&mut self) -> Result<Bytes, WireError> {
+        let patience = Patience::of(&self.settings);
         let mut prefix = [0; 4];
-        self.read_exact(&mut prefix)?;
+        self.read_exact(&mut prefix, &patience)?;
         let announced = i32::from_be_bytes(prefix);
         let length = usize::try_from(announced).unwrap_or(usize::MAX);
         if length < 4 || length > self.settings.max_answer_bytes {
@@ -227,31 +240,25 @@ impl Connection {
             });
         }
         let mut frame = self.frames.lend(length);
-        self.read_exact(frame.as_mut())?;
+        self.read_exact(frame.as_mut(), &patience)?;
+        self.last_used = Instant::now();
         Ok(frame.into_bytes())
     }
 
-    /// Fills `buffer`, allowing the whole of it the time of one answer: a peer
-    /// that drips a byte per timeout does not hold us for ever.
-    fn read_exact(&mut self, mut buffer: &mut [u8]) -> Result<(), WireError> {
-        let failed = |source| WireError::Io {
-            address: self.address.clone(),
-            source,
-        };
-        let started = Instant::now();
+    fn read_exact(&mut self, mut buffer: &mut [u8], patience: &Patience) -> Result<(), WireError> {
         while !buffer.is_empty() {
-            match self.transport.read(buffer) {
-                Ok(0) => return Err(failed(io::ErrorKind::UnexpectedEof.into())),
-                Ok(read) => buffer = &mut buffer[read..],
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Err(failed(io::ErrorKind::TimedOut.into()))
+            let step = match self.transport.read(buffer) {
+                Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(read) => {
+                    buffer = &mut buffer[read..];
+                    patience.check()
                 }
-                Err(error) => return Err(failed(error)),
-            }
-            if started.elapsed() > 2 * self.settings.answer_timeout {
-                return Err(failed(io::ErrorKind::TimedOut.into()));
-            }
+                Err(error) => patience.allows(error),
+            };
+            step.map_err(|source| WireError::Io {
+                address: self.address.clone(),
+                source,
+            })?;
         }
         Ok(())
     }
@@ -288,21 +295,50 @@ impl Connection {
     }
 }
 
+/// How long one frame may take, however it drips, and whether anybody still waits for it.
+struct Patience {
+    until: Instant,
+    cancel: Cancel,
+}
+
+impl Patience {
+    fn of(settings: &ConnectionSettings) -> Self {
+        Self {
+            until: Instant::now() + settings.answer_timeout,
+            cancel: settings.cancel.clone(),
+        }
+    }
+
+    fn check(&self) -> io::Result<()> {
+        if self.cancel.is_cancelled() || Instant::now() > self.until {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        Ok(())
+    }
+
+    /// Whether to go on after `error`: a tick of the socket is none.
+    fn allows(&self, error: io::Error) -> io::Result<()> {
+        match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted => {
+                self.check()
+            }
+            _ => Err(error),
+        }
+    }
+}
+
 /// Writes every byte of `slices`; like the standard library's, which is not stable yet.
 fn write_all_vectored(
     stream: &mut dyn Transport,
     mut slices: &mut [IoSlice<'_>],
+    patience: &Patience,
 ) -> io::Result<()> {
     IoSlice::advance_slices(&mut slices, 0);
     while !slices.is_empty() {
         match stream.write_vectored(slices) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => IoSlice::advance_slices(&mut slices, written),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                return Err(io::ErrorKind::TimedOut.into())
-            }
-            Err(error) => return Err(error),
+            Err(error) => patience.allows(error)?,
         }
     }
     Ok(())

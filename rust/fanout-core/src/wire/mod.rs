@@ -8,12 +8,14 @@
 //! any [`WireError`] it is out of step and must be dropped: nothing here retries.
 
 mod address;
+mod cancel;
 mod connection;
 mod frame;
 mod transport;
 mod versions;
 
 pub use address::Address;
+pub use cancel::Cancel;
 pub use connection::{Connection, ConnectionSettings};
 pub use frame::FramePool;
 pub use transport::{Dial, PlainDial, Transport};
