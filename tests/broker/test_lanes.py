@@ -62,8 +62,11 @@ def test_offsets_that_are_gone_halt_the_lane_with_the_exact_interval(kafka: Kafk
     error = halted(forward(settings(kafka.bootstrap, source, target))[0])
 
     assert "offsets 0 to 39 are gone" in error.problem
-    assert "--to-offset 40" in error.remedy
+    assert f"-t {source}:0 --from @40" in error.remedy
     assert read(kafka.bootstrap, target) == []
+    other = f"{target}-other"
+    again = settings(kafka.bootstrap, source, target, group=other, transactional_prefix=other, start={0: 40})
+    assert forward(again)[0].count == 60, "the way on works"
 
 
 def test_an_offset_that_another_tool_moved_stops_the_lane(kafka: Kafka, topics: Topics) -> None:
