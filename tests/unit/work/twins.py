@@ -14,10 +14,14 @@ from .records import end_of_partition, message
 
 
 class TwinConsumer:
-    """One topic, `orders`. What the group does is done by `rebalance`; it reaches the callbacks in the next poll."""
+    """One topic, `orders`. What the group does is done by `rebalance`; it reaches the callbacks in the next poll.
 
-    def __init__(self, records: dict[int, list[Any]]) -> None:
+    `ends`: high watermarks that lie past the last record, over markers.
+    """
+
+    def __init__(self, records: dict[int, list[Any]], ends: dict[int, int] | None = None) -> None:
         self.records = records
+        self.ends = ends or {}
         self.positions: dict[int, int] = {}
         self.paused: set[int] = set()
         self.commits: list[tuple[int, int, str | None]] = []
@@ -60,10 +64,17 @@ class TwinConsumer:
             found += taken
             if taken:
                 self.positions[partition] = taken[-1].offset() + 1
-            elif self._told_end.get(partition) != position and len(found) < num_messages:
-                self._told_end[partition] = position
-                found.append(end_of_partition(position, partition=partition))
+            elif len(found) < num_messages:
+                found += self._end(partition, max(position, self.ends.get(partition, 0)))
         return found
+
+    def _end(self, partition: int, position: int) -> list[Any]:
+        """Tells an end once, and goes on behind it."""
+        self.positions[partition] = position
+        if self._told_end.get(partition) == position:
+            return []
+        self._told_end[partition] = position
+        return [end_of_partition(position, partition=partition)]
 
     def assign(self, partitions: list[TopicPartition]) -> None:
         self.positions = {one.partition: one.offset for one in partitions}
