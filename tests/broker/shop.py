@@ -37,8 +37,9 @@ APPS = Path(__file__).parent / "apps"
 class OldConsumers:
     """The old structure: consumers of the group, one record at a time, commit after the effect."""
 
-    def __init__(self, shop: Shop, count: int = 1) -> None:
+    def __init__(self, shop: Shop, count: int = 1, protocol: str = "classic") -> None:
         self._shop = shop
+        self._protocol = protocol
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._work) for _ in range(count)]
         self._errors: list[Exception] = []
@@ -69,6 +70,7 @@ class OldConsumers:
             {
                 "bootstrap.servers": shop.bootstrap,
                 "group.id": shop.group,
+                "group.protocol": self._protocol,
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",
                 "isolation.level": "read_committed",

@@ -50,6 +50,18 @@ def test_a_drain_under_live_inflow_comes_home_and_the_old_consumers_go_on(
     assert dict(verdict.notes)["repeats"] == 0
 
 
+def test_a_group_of_the_newer_protocol_is_drained_and_handed_back_too(shop: Shop) -> None:
+    with OldConsumers(shop, 1, protocol="consumer") as before:
+        wait_until(lambda: before.handled > 20)
+    report = shop.drain().run()
+    with OldConsumers(shop, 1, protocol="consumer"):
+        shop.wait_home()
+    assert report.records == 2000 - before.handled
+    verdict = shop.check()
+    verdict.require()
+    assert dict(verdict.notes)["repeats"] == 0
+
+
 def test_a_dry_run_changes_nothing_and_shows_its_numbers(shop: Shop) -> None:
     before = (shop.offsets, open_names(shop))
     ran = fanout(

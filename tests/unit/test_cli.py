@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,24 @@ def test_a_misspelt_verb_and_a_missing_option_are_usage_errors(capsys: pytest.Ca
 def test_no_broker_is_temporary_and_names_the_address(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("doctor", "-b", "127.0.0.1:1") == 75
     assert "127.0.0.1:1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verbose", [[], ["-v", "-X", "debug=all"]], ids=["normal", "debug of everything"])
+def test_no_output_shows_a_secret(verbose: list[str], tmp_path: Path) -> None:
+    canary = f"CANARY-{uuid.uuid4()}"
+    (tmp_path / "client.properties").write_text(f"sasl.username=me\nssl.key.password={canary}\n")
+    config = f'[kafka]\nsasl.mechanisms = "PLAIN"\nsasl.password = "{canary}"\nsecurity.protocol = "SASL_PLAINTEXT"'
+    (tmp_path / "fanout.toml").write_text(config)
+    shared = ["-b", "127.0.0.1:1", "-F", "client.properties", *verbose]
+    said = ""
+    for verb in (["doctor"], list(FORWARD)):
+        ran = subprocess.run(
+            [sys.executable, "-m", "fanout", *shared, *verb], capture_output=True, text=True, check=False
+        )
+        assert ran.returncode in (2, 75)
+        said += ran.stdout + ran.stderr
+    assert said
+    assert canary not in said
 
 
 @pytest.mark.parametrize("error", FanoutError.__subclasses__(), ids=lambda error: error.__name__)

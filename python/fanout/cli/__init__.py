@@ -16,12 +16,11 @@ __all__ = ["main"]
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs one command and exits with its code."""
+    from .output import last_word
     from .verbs import build, hoist
 
     try:
         build()(args=hoist(sys.argv[1:] if argv is None else argv), prog_name="fanout")
     except FanoutError as error:
-        print(f"fanout: {error}", file=sys.stderr)  # noqa: T201  the last word goes to people, whatever the log format
-        for note in getattr(error, "__notes__", ()):
-            print(note, file=sys.stderr)  # noqa: T201
+        last_word(error)
         sys.exit(error.exit_code)

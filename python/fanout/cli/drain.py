@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .output import Answer
+from .output import Answer, last_word
 from .parse import one_of, positive, rate_per_s
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ def drain(
 ) -> None:
     """Drain a backlog through a temporary topic, prove it, and bring the old structure back.
 
-    The group's consumers must be stopped. Its offsets follow what is finished, so an early end loses nothing.
+    The group's consumers must be stopped, those too that assign partitions to themselves and so show as no members.
+    Its offsets follow what is finished, so an early end loses nothing.
     """
     import time
 
@@ -113,8 +114,10 @@ def _execute(session: Session, drain: Drain, progress: DrainProgress) -> int:
     try:
         report = running.run()
     except FanoutError as error:
-        session.show(_early_end(drain, error))
+        if session.settings.output != "table":  # people read the same on stderr
+            session.show(_early_end(drain, error))
         if isinstance(error, NotFinishedError) and running.was_stopped:
+            last_word(error)
             return running.exit_code
         raise
     finally:

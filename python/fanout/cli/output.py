@@ -9,10 +9,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["SCHEMA_VERSION", "Answer", "Cell", "render"]
+__all__ = ["SCHEMA_VERSION", "Answer", "Cell", "last_word", "render"]
 
 SCHEMA_VERSION = 1
 
@@ -69,3 +70,9 @@ def _text(cell: Cell) -> str:
     if cell is None:
         return "-"
     return f"{cell:,.1f}" if isinstance(cell, float) else str(cell)
+
+
+def last_word(error: BaseException) -> None:
+    """Says on stderr what ended the command, and what stands. To people, whatever the format of the logs."""
+    lines = [f"fanout: {error}", *getattr(error, "__notes__", ())]
+    sys.stderr.write("".join(f"{line}\n" for line in lines))

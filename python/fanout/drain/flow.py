@@ -46,8 +46,8 @@ class Drain:
         try:
             return self._flow(run)
         except BaseException as error:
-            _move_up_once_more(run, error)
-            for line in run.standing.lines(plan):
+            _leave_in_order(run, error)
+            for line in run.standing.lines(plan, error):
                 error.add_note(line)
             raise
 
@@ -75,14 +75,19 @@ class Drain:
         )
 
 
-def _move_up_once_more(run: Run, error: BaseException) -> None:
-    """After an early end: lanes and workers are gone, so the marks are at their highest. The fewer repeats.
+def _leave_in_order(run: Run, error: BaseException) -> None:
+    """After an early end, when lanes and workers are gone.
 
-    Not when the proof or the group itself is in doubt: then nothing is touched.
+    Before anything was forwarded, what was made is removed. Later the marks are at their highest: the old group is
+    moved up once more, for the fewer repeats. Not when the proof or the group itself is in doubt, nor after an error
+    nobody foresaw: then nothing is touched.
     """
-    if run.marks is None or run.standing.home or isinstance(error, ProofError) or not isinstance(error, FanoutError):
+    if isinstance(error, ProofError) or not isinstance(error, FanoutError) or run.standing.home:
         return
     try:
-        run.old_group.move_up_to(run.marks.read())
+        if not run.standing.forwarded:
+            steps.take_back(run)
+        elif run.marks is not None:
+            run.old_group.move_up_to(run.marks.read())
     except FanoutError as failed:
-        run.standing.trouble.append(f"the group was not moved up once more: {failed}")
+        run.standing.trouble.append(f"and this was not done: {failed}")

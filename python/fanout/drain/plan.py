@@ -22,7 +22,7 @@ from .allotment import allot
 from .ports import Doors
 from .settings import DrainSettings
 
-__all__ = ["Plan", "drains_note", "make_plan", "require_idle"]
+__all__ = ["Plan", "drains_note", "make_plan", "refuse_second_run", "require_idle"]
 
 SAMPLE_S = 2.0
 ROOM_BYTES = 1024 * 1024
@@ -88,7 +88,7 @@ def make_plan(
     doors.check_app(settings, names, doors.cluster)
     group = doors.groups.describe(settings.group)
     require_idle(group)
-    _refuse_second_run(settings, doors)
+    refuse_second_run(settings, doors)
     committed = {p: offset for p, (offset, _) in doors.cluster.committed(settings.group, settings.topic).items()}
     start = _start(settings, doors, source, committed)
     _refuse_outside(settings, doors, start)
@@ -123,6 +123,20 @@ def require_idle(group: Group) -> None:
         )
 
 
+def refuse_second_run(settings: DrainSettings, doors: Doors, own: str | None = None) -> None:
+    """Raises RefusedError naming a run of the same group, other than our `own`, whose temp topic is there."""
+    for run in runs_of(settings.topic, doors.topics.names()):
+        if run.run == own:
+            continue
+        noted = doors.cluster.committed(run.work_group, settings.topic).get(0)
+        if noted is None or noted[1] == drains_note(settings.group):
+            raise RefusedError(
+                f"run {run.run} of group {settings.group} on {settings.topic} is not over: {run.temp_topic} is there",
+                "wait for it; if it was interrupted, its group stands at what was finished, and the topic can be "
+                f"deleted: kafka-topics --delete --topic {run.temp_topic}",
+            )
+
+
 def drains_note(group: str) -> str:
     """What a run leaves in its work group's metadata, so that a later one knows whom it drained."""
     return f"fanout1 drains {group}"
@@ -135,17 +149,6 @@ def _source(settings: DrainSettings, doors: Doors) -> Topic:
     if is_temp_topic(settings.topic):
         raise RefusedError(f"topic {settings.topic} is itself a run's temp topic", "drain the topic it came from")
     return found
-
-
-def _refuse_second_run(settings: DrainSettings, doors: Doors) -> None:
-    for run in runs_of(settings.topic, doors.topics.names()):
-        noted = doors.cluster.committed(run.work_group, settings.topic).get(0)
-        if noted is None or noted[1] == drains_note(settings.group):
-            raise RefusedError(
-                f"run {run.run} of group {settings.group} on {settings.topic} is not over: {run.temp_topic} is there",
-                "wait for it; if it was interrupted, its group stands at what was finished, and the topic can be "
-                f"deleted: kafka-topics --delete --topic {run.temp_topic}",
-            )
 
 
 def _start(settings: DrainSettings, doors: Doors, source: Topic, committed: Mapping[int, int]) -> dict[int, int]:

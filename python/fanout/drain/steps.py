@@ -17,7 +17,7 @@ from fanout.kafka.tally import Tally, zero_note
 from .caught_up import CaughtUp, Reading
 from .finished_mark import MOVED, FinishedMarks, lane_notes, worker_notes
 from .lanes import Lanes
-from .plan import drains_note
+from .plan import drains_note, refuse_second_run
 from .ports import Live, Workers, WorkOrder
 from .proof import Witness, count_source, judge, testify
 from .state import Run
@@ -32,6 +32,7 @@ __all__ = [
     "lanes_and_workers",
     "make_temp_topic",
     "prove",
+    "take_back",
     "wait_until_finished",
 ]
 
@@ -49,16 +50,26 @@ def make_temp_topic(run: Run) -> None:
     plan, cluster = run.plan, run.doors.cluster
     run.pause(0)
     run.step("expand", f"topic {plan.temp.name}, {plan.temp.partitions} partitions, {plan.temp.replication} replicas")
+    if run.doors.topics.describe(plan.temp.name) is not None:
+        raise RefusedError(f"topic {plan.temp.name} is there already", "start again: the next run has another name")
+    run.standing.noted = True
     cluster.commit(plan.names.work_group, plan.settings.topic, {0: (plan.start[0], drains_note(plan.settings.group))})
-    run.standing.group_notes = True
-    try:
-        run.doors.topics.make(plan.temp)
-    except RefusedError:
-        if run.doors.topics.describe(plan.temp.name) is not None:
-            # It was made and reads back different. It is empty, and of no use to anyone.
-            cluster.delete_topic(cluster.topic_id(plan.temp.name))
-        raise
+    run.doors.topics.make(plan.temp)
+    # Two drains of one group that began in the same moment see each other here at the latest.
+    refuse_second_run(plan.settings, run.doors, plan.names.run)
     run.standing.temp_topic_id = cluster.topic_id(plan.temp.name)
+
+
+def take_back(run: Run) -> None:
+    """Removes what was made, while nothing was forwarded: the temp topic is empty, and the groups say nothing."""
+    names = run.plan.names
+    if not run.standing.noted:
+        return
+    if run.doors.topics.describe(names.temp_topic) is not None:
+        run.doors.cluster.delete_topic(run.doors.cluster.topic_id(names.temp_topic))
+    for group in (names.forward_group, names.work_group):
+        run.doors.groups.delete(group)
+    run.standing.temp_topic_id, run.standing.noted = None, False
 
 
 def commit_the_start(run: Run) -> None:

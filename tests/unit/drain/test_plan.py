@@ -14,7 +14,8 @@ from fanout.errors import ConfigError, FanoutError, RefusedError
 from fanout.kafka.groups import Member
 from fanout.kafka.names import RunNames
 
-from .twins import Entry, World, a_world
+from .twins import Entry
+from .world import World, a_world
 
 NOW = datetime(2026, 1, 31, 8, 0, tzinfo=UTC)
 
