@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from fanout.demo.effects import Verdict
@@ -20,7 +22,7 @@ def result(*, rate_before: float = 600.0, verdict: Verdict = PROVEN) -> Result:
         arriving=100,
         before=Before(consumers=3, rate=rate_before),
         drain=Drained(workers=10, targets=30, began=began, records=60_500, rate=1_900.0, killed=frozenset()),
-        after=After(emptied_s=40.0, rate=100.2, waiting=3),
+        after=After(emptied_s=40.0, rate=100.2, last=Sample(at_s=145.0, handled=63_897, acknowledged=63_900)),
         verdict=verdict,
         elapsed_s=70.0,
     )
@@ -47,6 +49,11 @@ def test_the_table_tells_what_was_computed_from_what_was_measured() -> None:
     rows = {row[0]: dict(zip(COLUMNS, row, strict=True)) for row in result().rows()}
     assert rows["time to empty"]["before"] == "2m (computed)"
     assert rows["time to empty"]["drain"] == "40s (measured)"
+
+
+def test_what_was_handled_twice_does_not_hide_what_waits() -> None:
+    assert result().waiting_after == 3
+    assert result(verdict=replace(PROVEN, repeated=40)).waiting_after == 43
 
 
 def test_a_backlog_that_grows_is_never_empty() -> None:

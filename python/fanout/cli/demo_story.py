@@ -77,12 +77,15 @@ class LiveStory:
         self._gauge: Gauge | None = None
         self._spinner = Spinner("dots", style="cyan")
         console = Console(stderr=True, highlight=False)
-        self._live = Live(console=console, get_renderable=self._moving, refresh_per_second=8, transient=True)
-        self._live.start()
+        # Standard output is left alone: it may lead elsewhere, and is for the result.
+        self._live = Live(
+            console=console, get_renderable=self._moving, refresh_per_second=8, transient=True, redirect_stdout=False
+        )
 
     def begin(self, title: str) -> None:
         """Shows the chapter as what goes on."""
         self._title, self._detail, self._began_s = title, "", time.monotonic()
+        self._live.start()
 
     def detail(self, text: str) -> None:
         """Shows the detail until the next one."""
@@ -96,6 +99,7 @@ class LiveStory:
 
     def result(self, result: Result) -> None:
         """Prints the result below all lines."""
+        self._live.stop()
         self._live.console.print()
         self._show(result)
 
@@ -108,6 +112,7 @@ class LiveStory:
         self._live.stop()
 
     def _moving(self) -> RenderableType:
+        from rich.console import Group
         from rich.progress_bar import ProgressBar
         from rich.table import Table
         from rich.text import Text
@@ -121,8 +126,7 @@ class LiveStory:
             now = gauge.now
             cells += [ProgressBar(total=now.acknowledged, completed=now.handled, width=BAR), Text(_numbers(gauge))]
         line.add_row(*cells)
-        line.add_row("", Text(self._detail, style="dim"))
-        return line
+        return Group(line, Text(f"  {self._detail}", style="dim")) if self._detail else line
 
 
 def open_story(show: Show) -> LiveStory | LoggedStory:
@@ -131,6 +135,11 @@ def open_story(show: Show) -> LiveStory | LoggedStory:
 
 
 def _numbers(gauge: Gauge) -> str:
-    """How fast it goes, and what is left."""
+    """How fast it goes, what is left, and for how long at this rate."""
+    from fanout.demo.result import empty_in_s
+    from fanout.demo.stage import ARRIVING
+
     waiting, rate = gauge.now.waiting, gauge.rate
-    return f"{rate:,.0f}/s · {waiting:,} wait"
+    empty_s = empty_in_s(waiting, rate, ARRIVING) if waiting > ARRIVING else None
+    until = f" · empty in {duration_text(empty_s)}" if empty_s is not None else ""
+    return f"{rate:,.0f}/s · {waiting:,} wait{until}"

@@ -52,7 +52,8 @@ class Feeder:
                 "acks": "all",
                 # Otherwise a batch sent again could come behind its successor, and our own list would be out of order.
                 "enable.idempotence": True,
-                "linger.ms": 5,
+                # A trickle in full batches: single ones would keep the broker busier than the story does.
+                "linger.ms": 100,
                 # What goes wrong comes with the answer; on stderr it would disturb the story.
                 "log_level": 0,
                 "partitioner": "murmur2_random",

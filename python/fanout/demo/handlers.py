@@ -57,7 +57,7 @@ def environment(bootstrap: str, handler_ms: float) -> Iterator[None]:
         BOOTSTRAP_VARIABLE: bootstrap,
         HANDLER_MS_VARIABLE: str(handler_ms),
         # They share the terminal with the story, which they would interrupt.
-        "FANOUT_LOG_LEVEL": "warning",
+        "FANOUT_LOG_LEVEL": "error",
     }
     before = {name: os.environ.get(name) for name in told}
     os.environ.update(told)

@@ -42,12 +42,12 @@ class Drained:
 class After:
     """The old consumers again. `emptied_s`: from the drain's begin until no more waited than arrive in a second.
 
-    rate, waiting: records handled a second then, and those that waited at the end of it.
+    rate: records handled a second from then on. last: how it stood at the end of that, while more still arrived.
     """
 
     emptied_s: float
     rate: float
-    waiting: int
+    last: Sample
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,6 +66,12 @@ class Result:
     def waiting(self) -> int:
         """Records that waited when the drain began."""
         return self.drain.began.waiting
+
+    @property
+    def waiting_after(self) -> int:
+        """Records that waited at the end, while more still arrived. Repeated effects are of none that waited."""
+        last = self.after.last
+        return last.acknowledged - last.handled + self.verdict.repeated
 
     @property
     def empty_before_s(self) -> float | None:
@@ -103,7 +109,7 @@ class Result:
             "after": {
                 "consumers": self.before.consumers,
                 "records_per_s": round(self.after.rate, 1),
-                "waiting": self.after.waiting,
+                "waiting": self.waiting_after,
             },
             "elapsed_s": round(self.elapsed_s, 1),
         }
@@ -114,17 +120,21 @@ class Result:
         before = "never (computed)" if computed_s is None else f"{duration_text(computed_s)} (computed)"
         consumers = f"{self.before.consumers} old consumers"
         measured = f"{duration_text(self.after.emptied_s)} (measured)"
-        rates = self.before.rate, self.drain.rate, self.after.rate
         return [
             ("handled by", consumers, f"{self.drain.workers} workers", consumers),
             ("partitions", str(self.before.consumers), str(self.drain.targets), str(self.before.consumers)),
-            ("records a second", *(f"{rate:,.0f}" for rate in rates)),
-            ("time to empty", before, measured, f"empty, {self.after.waiting:,} in hand"),
+            (
+                "records a second",
+                f"{self.before.rate:,.0f}",
+                f"{self.drain.rate:,.0f}",
+                f"{self.after.rate:,.0f}, as they arrive",
+            ),
+            ("time to empty", before, measured, f"empty, {self.waiting_after:,} wait"),
         ]
 
     def lines(self) -> list[str]:
         """The verdict: what was compared, the figures, and where it went wrong if it did."""
-        compared = "every effect, read with kafka-python, against every record that the source acknowledged:"
+        compared = "over both cut-overs, every effect (read with kafka-python) against every acknowledged record:"
         lines = ["", compared, str(self.verdict)]
         if self.drain.killed:
             repeated = f"{self.verdict.repeated:,} records they had not committed were handled again"
