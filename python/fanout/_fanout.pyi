@@ -49,6 +49,12 @@ class Cluster:
         Waits for offsets inside a transaction that has not ended; raises `UnreachableError` if that takes too long.
         """
 
+    def last_committed(self, group: str, topic: str) -> dict[int, tuple[int, str]]:
+        """The same without waiting: what was committed before any transaction that has not ended.
+
+        For a look at a group whose forwarder may be dead: what it left open ends only when a lane takes over.
+        """
+
     def commit(self, group: str, topic: str, offsets: Mapping[int, tuple[int, str]]) -> None:
         """Writes offset and metadata for a group that has no members; the answer of every partition is checked.
 

@@ -62,6 +62,10 @@ class Cluster(Protocol):
         """Committed offset and metadata of each partition that has a commit; waits while one is unstable."""
         ...
 
+    def last_committed(self, group: str, topic: str) -> dict[int, tuple[int, str]]:
+        """The same without waiting: what was committed before any transaction that has not ended."""
+        ...
+
     def commit(self, group: str, topic: str, offsets: Mapping[int, tuple[int, str]]) -> None:
         """Commits offsets and metadata for a group without members."""
         ...

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use fanout_core::cluster::ends::{offsets, open_transactions, Place};
-use fanout_core::cluster::groups::{commit, committed, Committed};
+use fanout_core::cluster::groups::{commit, committed, Committed, Pending};
 use fanout_core::cluster::producers::{initialise, NOBODY};
 use fanout_core::cluster::{topics, Client, ClientSettings};
 use fanout_core::error::{Error, Result};
@@ -37,7 +37,29 @@ pub(crate) struct Cluster {
     client: Mutex<Client>,
 }
 
+/// Offset and metadata by partition.
+type Places = BTreeMap<i32, (i64, String)>;
+
 impl Cluster {
+    fn places(
+        &self,
+        py: Python<'_>,
+        group: &str,
+        topic: &str,
+        pending: Pending,
+    ) -> PyResult<Places> {
+        let found = self.with(py, |client| {
+            client.forget();
+            let partitions = client.retry(|client| Ok(client.layout(topic)?.partitions))?;
+            let all: Vec<i32> = (0..partitions).collect();
+            committed(client, group, topic, &all, pending)
+        })?;
+        Ok(found
+            .into_iter()
+            .map(|(partition, place)| (partition, (place.offset, place.metadata)))
+            .collect())
+    }
+
     /// Runs `work` on the client with the GIL released.
     fn with<T: Send>(
         &self,
@@ -100,22 +122,12 @@ impl Cluster {
         self.with(py, |client| offsets(client, topic, place))
     }
 
-    fn committed(
-        &self,
-        py: Python<'_>,
-        group: &str,
-        topic: &str,
-    ) -> PyResult<BTreeMap<i32, (i64, String)>> {
-        let found = self.with(py, |client| {
-            client.forget();
-            let partitions = client.retry(|client| Ok(client.layout(topic)?.partitions))?;
-            let all: Vec<i32> = (0..partitions).collect();
-            committed(client, group, topic, &all)
-        })?;
-        Ok(found
-            .into_iter()
-            .map(|(partition, place)| (partition, (place.offset, place.metadata)))
-            .collect())
+    fn committed(&self, py: Python<'_>, group: &str, topic: &str) -> PyResult<Places> {
+        self.places(py, group, topic, Pending::Wait)
+    }
+
+    fn last_committed(&self, py: Python<'_>, group: &str, topic: &str) -> PyResult<Places> {
+        self.places(py, group, topic, Pending::LeaveOut)
     }
 
     fn commit(

@@ -106,6 +106,11 @@ class MemoryCluster:
                 raise UnreachableError(f"the offsets of {group} are unstable")
             return dict(self.commits.get((group, topic), {}))
 
+    def last_committed(self, group: str, topic: str) -> dict[int, tuple[int, str]]:
+        self.before(f"last_committed {group}")
+        with self.lock:
+            return dict(self.commits.get((group, topic), {}))
+
     def commit(self, group: str, topic: str, offsets: Mapping[int, tuple[int, str]]) -> None:
         self.before(f"commit {group}")
         with self.lock:

@@ -1,4 +1,4 @@
-//! Committed offsets of groups: read stable, written checked.
+//! Committed offsets of groups: read stable or as they stand, written checked.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -30,24 +30,33 @@ pub struct Committed {
     pub metadata: String,
 }
 
+/// What to do about an offset that is part of a transaction which has not ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pending {
+    /// Wait for the end (`require_stable`): the answer is then the truth, whatever became of the transaction.
+    Wait,
+    /// Answer with what was committed before it. For looking around while nobody is there to end it: a dead owner's
+    /// transaction ends when its successor takes over, not by waiting.
+    LeaveOut,
+}
+
 /// Reads what `group` has committed for `partitions` of `topic`; a partition without a commit is absent.
-///
-/// Offsets inside a transaction that has not ended are waited for (`require_stable`).
 ///
 /// # Errors
 ///
-/// [`Error::Unreachable`] if an offset stayed unstable for the whole deadline.
+/// [`Error::Unreachable`] if an offset that is waited for stayed unstable for the whole deadline.
 pub fn committed(
     client: &mut Client,
     group: &str,
     topic: &str,
     partitions: &[i32],
+    pending: Pending,
 ) -> Result<BTreeMap<i32, Committed>> {
     let wanted = OffsetFetchRequestTopics::default()
         .with_name(topic_name(topic))
         .with_partition_indexes(partitions.to_vec());
     let request = OffsetFetchRequest::default()
-        .with_require_stable(true)
+        .with_require_stable(pending == Pending::Wait)
         .with_groups(vec![OffsetFetchRequestGroup::default()
             .with_group_id(group_id(group))
             .with_topics(Some(vec![wanted]))]);

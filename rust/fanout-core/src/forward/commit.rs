@@ -13,7 +13,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::seam::{Commit, Interrupt, Step};
 use crate::cluster::client::Coordinates;
-use crate::cluster::groups::{committed, Committed};
+use crate::cluster::groups::{committed, Committed, Pending};
 use crate::cluster::producers::{initialise, name, Producer, NOBODY};
 use crate::cluster::retry::{code_name, judge};
 use crate::cluster::{Client, Failure};
@@ -122,7 +122,8 @@ impl Commit for KafkaCommit {
 
     fn position(&mut self) -> Step<Option<Committed>> {
         let partitions = [self.at.partition];
-        let mut found = committed(&mut self.client, &self.group, &self.at.topic, &partitions)?;
+        let (client, topic) = (&mut self.client, &self.at.topic);
+        let mut found = committed(client, &self.group, topic, &partitions, Pending::Wait)?;
         Ok(found.remove(&self.at.partition))
     }
 
