@@ -24,8 +24,10 @@ use kafka_protocol::records::{
 };
 use proptest::prelude::*;
 
-const TARGETS: [i32; 3] = [4, 5, 6];
-const KEYS: i64 = 7;
+const TARGETS: [i32; 4] = [4, 5, 6, 8];
+/// Runs of one key fill about a batch, so that requests differ in the targets they name.
+const RUN: i64 = 18;
+const KEYS: i64 = 61;
 
 /// What is told apart in a source batch.
 #[derive(Clone, Copy, Default)]
@@ -39,7 +41,7 @@ fn record(offset: i64, kind: Kind) -> Record {
         // Version 0, type 0: the end of an aborted transaction.
         Bytes::from_static(&[0, 0, 0, 0])
     } else {
-        Bytes::from(format!("key-{}", offset % KEYS))
+        Bytes::from(format!("key-{}", offset / RUN % KEYS))
     };
     Record {
         transactional: kind.producer.is_some(),
@@ -106,7 +108,7 @@ fn run(cluster: &MemoryCluster, end: i64) -> LaneEnd {
         tag: "target".to_owned(),
         batch_limit_bytes: 1 << 20,
         limits: TransactionLimits {
-            bytes: 6 << 10,
+            bytes: 20 << 10,
             age: Duration::from_secs(3600),
         },
         patience: Duration::from_secs(3600),
@@ -160,12 +162,22 @@ fn assert_exactly(cluster: &MemoryCluster, expected: impl Iterator<Item = i64>) 
     assert!(!cluster.has_open_transaction());
 }
 
+fn refusal() -> impl Strategy<Value = i16> {
+    prop_oneof![Just(6), Just(19), Just(45), Just(47), Just(120)]
+}
+
 fn fault() -> impl Strategy<Value = Fault> {
     prop_oneof![
         Just(Fault::ProduceCode(6)),
         Just(Fault::ProduceCode(51)),
         Just(Fault::ProduceCode(45)),
         Just(Fault::ProduceCode(59)),
+        (0..6_u32, 0..4_usize, refusal()).prop_map(|(ahead, at, code)| Fault::ProduceAt(
+            ahead,
+            TARGETS[at],
+            code
+        )),
+        Just(Fault::LeadersMove),
         Just(Fault::ProduceAnswerLost),
         Just(Fault::EndAnswerLost),
         Just(Fault::EndLost),
@@ -173,22 +185,22 @@ fn fault() -> impl Strategy<Value = Fault> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
     fn every_record_arrives_once_whatever_goes_wrong(
         faults in proptest::collection::vec(fault(), 0..8),
     ) {
-        let cluster = source(60, 50);
+        let cluster = source(120, 50);
         for &fault in &faults {
             cluster.plant(fault);
         }
 
-        let end = run(&cluster, 3000);
+        let end = run(&cluster, 6000);
 
         prop_assert_eq!(end.outcome.expect("no fault is final"), Outcome::End);
         prop_assert_eq!(cluster.faults_left(), 0, "a fault that did not happen proves nothing");
-        assert_exactly(&cluster, 0..3000);
+        assert_exactly(&cluster, 0..6000);
     }
 }
 

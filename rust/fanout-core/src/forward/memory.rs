@@ -18,17 +18,19 @@ use crate::cluster::producers::{fenced, Producer};
 use crate::cluster::Failure;
 use crate::error::Error;
 
+const NOT_LEADER: i16 = 6;
 const OUT_OF_ORDER: i16 = 45;
 const OLD_EPOCH: i16 = 47;
-
-/// The only broker there is.
-const NODE: i32 = 1;
 
 /// Something that goes wrong once, at the next request of its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// The next Produce request is answered with this code for every batch and not stored.
     ProduceCode(i16),
+    /// After so many Produce requests that name a target, its batch in one is answered with this code and not stored.
+    ProduceAt(u32, i32, i16),
+    /// The targets' leaders change places; who asks the old one is told so.
+    LeadersMove,
     /// The next Produce request is stored and its answer lost with the connection.
     ProduceAnswerLost,
     /// The next end of a transaction happens and its answer is lost.
@@ -75,6 +77,8 @@ struct Store {
     grew_by_commit: bool,
     committed: Option<Committed>,
     faults: VecDeque<Fault>,
+    /// Which of the two brokers leads the even targets.
+    even_leader: i32,
     fetch_batches: usize,
 }
 
@@ -158,6 +162,31 @@ impl Store {
         None
     }
 
+    /// The fault of the next Produce request, if it has one; leaders move before it.
+    fn produce_fault(&mut self, batches: &[(i32, &[u8])]) -> Option<Fault> {
+        if self
+            .take_fault(|fault| fault == Fault::LeadersMove)
+            .is_some()
+        {
+            self.even_leader = 1 - self.even_leader;
+        }
+        match self.faults.front_mut() {
+            Some(Fault::ProduceAt(ahead, wanted, _)) => {
+                if !batches.iter().any(|(target, _)| target == wanted) {
+                    return None;
+                }
+                if *ahead == 0 {
+                    return self.faults.pop_front();
+                }
+                *ahead -= 1;
+                None
+            }
+            _ => self.take_fault(|fault| {
+                matches!(fault, Fault::ProduceCode(_) | Fault::ProduceAnswerLost)
+            }),
+        }
+    }
+
     fn settle(&mut self, fate: Fate) {
         for stored in self.targets.values_mut().flat_map(|t| &mut t.log) {
             if stored.fate == Fate::Open {
@@ -217,6 +246,11 @@ impl Store {
     }
 }
 
+/// Which of the two brokers leads `target`.
+fn leads(even_leader: i32, target: i32) -> i32 {
+    (even_leader + target) % 2
+}
+
 /// The source partition.
 #[derive(Debug)]
 pub struct MemoryFetch {
@@ -228,7 +262,10 @@ pub struct MemoryFetch {
 #[derive(Debug)]
 pub struct MemoryProduce {
     cluster: MemoryCluster,
-    answers: VecDeque<Result<Vec<Answer>, String>>,
+    /// Owed on the connection to each broker.
+    answers: BTreeMap<i32, VecDeque<Result<Vec<Answer>, String>>>,
+    /// Whether leaders are looked up again, or those known at first are asked.
+    known_leader: Option<i32>,
 }
 
 /// The coordinators.
@@ -247,7 +284,8 @@ impl MemoryCluster {
         };
         let produce = MemoryProduce {
             cluster: self.clone(),
-            answers: VecDeque::new(),
+            answers: BTreeMap::new(),
+            known_leader: None,
         };
         let commit = MemoryCommit {
             cluster: self.clone(),
@@ -291,42 +329,39 @@ impl Fetch for MemoryFetch {
 }
 
 impl Produce for MemoryProduce {
-    fn leader(&mut self, _target: i32) -> Result<i32, Failure> {
-        Ok(NODE)
+    fn leader(&mut self, target: i32) -> Result<i32, Failure> {
+        let now = self.cluster.store().even_leader;
+        Ok(leads(*self.known_leader.get_or_insert(now), target))
     }
 
-    fn send(&mut self, _node: i32, batches: &[(i32, &[u8])]) -> Result<(), Failure> {
+    fn send(&mut self, node: i32, batches: &[(i32, &[u8])]) -> Result<(), Failure> {
         let mut store = self.cluster.store();
-        let fault = store
-            .take_fault(|fault| matches!(fault, Fault::ProduceCode(_) | Fault::ProduceAnswerLost));
-        let refused = match fault {
-            Some(Fault::ProduceCode(code)) => Some(code),
-            _ => None,
-        };
-        let answers = batches
-            .iter()
-            .map(|&(target, bytes)| {
-                let (code, base_offset) = match refused {
-                    Some(code) => (code, -1),
-                    None => store.append(target, bytes),
-                };
-                Answer {
-                    target,
-                    code,
-                    base_offset,
-                    message: String::new(),
-                }
-            })
-            .collect();
-        self.answers.push_back(match fault {
+        let fault = store.produce_fault(batches);
+        let mut answers = Vec::new();
+        for &(target, bytes) in batches {
+            let (code, base_offset) = match fault {
+                Some(Fault::ProduceCode(code)) => (code, -1),
+                Some(Fault::ProduceAt(_, wanted, code)) if wanted == target => (code, -1),
+                _ if leads(store.even_leader, target) != node => (NOT_LEADER, -1),
+                _ => store.append(target, bytes),
+            };
+            answers.push(Answer {
+                target,
+                code,
+                base_offset,
+                message: String::new(),
+            });
+        }
+        let owed = match fault {
             Some(Fault::ProduceAnswerLost) => Err("planted".to_owned()),
             _ => Ok(answers),
-        });
+        };
+        self.answers.entry(node).or_default().push_back(owed);
         Ok(())
     }
 
-    fn receive(&mut self, _node: i32) -> Result<Vec<Answer>, Failure> {
-        match self.answers.pop_front() {
+    fn receive(&mut self, node: i32) -> Result<Vec<Answer>, Failure> {
+        match self.answers.entry(node).or_default().pop_front() {
             Some(Ok(answers)) => Ok(answers),
             Some(Err(reason)) => Err(Failure::Stale(reason)),
             None => Err(Failure::Stale("nothing was asked".to_owned())),
@@ -334,8 +369,9 @@ impl Produce for MemoryProduce {
     }
 
     fn refresh(&mut self, nodes: &[i32]) {
-        if !nodes.is_empty() {
-            self.answers.clear();
+        self.known_leader = None;
+        for node in nodes {
+            self.answers.remove(node);
         }
     }
 

@@ -1,0 +1,139 @@
+//! The outbox against answers written down beforehand.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use fanout_core::batch::{BatchBuilder, Codec, Packer, SealedBatch, Signature};
+use fanout_core::cluster::Failure;
+use fanout_core::forward::outbox::Outbox;
+use fanout_core::forward::seam::{Answer, Interrupt, Produce, Step};
+use fanout_core::record::TopicPartition;
+
+/// Answers to come, by request, and how many requests have been sent and not answered.
+#[derive(Default)]
+struct Script {
+    codes: VecDeque<i16>,
+    owed: VecDeque<Vec<i32>>,
+}
+
+/// One broker that leads everything and answers as the script says, every batch of a request alike.
+#[derive(Clone, Default)]
+struct Scripted(Rc<RefCell<Script>>);
+
+impl Produce for Scripted {
+    fn leader(&mut self, _target: i32) -> Result<i32, Failure> {
+        Ok(0)
+    }
+
+    fn send(&mut self, _node: i32, batches: &[(i32, &[u8])]) -> Result<(), Failure> {
+        let targets = batches.iter().map(|(target, _)| *target).collect();
+        self.0.borrow_mut().owed.push_back(targets);
+        Ok(())
+    }
+
+    fn receive(&mut self, _node: i32) -> Result<Vec<Answer>, Failure> {
+        let mut script = self.0.borrow_mut();
+        let code = script.codes.pop_front().expect("an answer is written down");
+        let targets = script.owed.pop_front().expect("something was asked");
+        let answer = |target| Answer {
+            target,
+            code,
+            base_offset: -1,
+            message: String::new(),
+        };
+        Ok(targets.into_iter().map(answer).collect())
+    }
+
+    fn refresh(&mut self, nodes: &[i32]) {
+        if !nodes.is_empty() {
+            self.0.borrow_mut().owed.clear();
+        }
+    }
+
+    fn pause(&mut self, _tries: u32, _reason: &str) -> Step<()> {
+        Ok(())
+    }
+}
+
+fn sealed() -> SealedBatch {
+    let signature = Signature {
+        id: 1,
+        epoch: 0,
+        sequence: 0,
+        transactional: true,
+    };
+    BatchBuilder::with_capacity(100)
+        .seal(signature, Codec::None, &mut Packer::new(), Vec::new())
+        .expect("not packed")
+}
+
+/// An outbox that sends each batch at once, and its script.
+fn outbox(codes: &[i16]) -> (Outbox<Scripted>, Scripted) {
+    let script = Scripted::default();
+    script.0.borrow_mut().codes.extend(codes);
+    let source = TopicPartition::new("orders", 0);
+    (Outbox::new(script.clone(), source, 1 << 20), script)
+}
+
+fn post(outbox: &mut Outbox<Scripted>, targets: std::ops::Range<i32>) -> Step<()> {
+    for target in targets {
+        outbox.post(target, sealed(), 0)?;
+        outbox.dispatch()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn an_answer_still_owed_is_never_read_for_one_of_the_next_transaction() {
+    // Target 0 opens the gate; 1 is refused for now, 2 ends the transaction, 3 is never read.
+    let (mut outbox, script) = outbox(&[0, 6, 47, 0]);
+    post(&mut outbox, 0..4).expect("nothing is waited for yet");
+    assert!(matches!(outbox.flush(), Err(Interrupt::Renew(_))));
+    assert_eq!(
+        script.0.borrow().owed.len(),
+        1,
+        "one answer is still on its way"
+    );
+
+    outbox.clear();
+
+    assert!(
+        script.0.borrow().owed.is_empty(),
+        "its connection is not used again"
+    );
+}
+
+#[test]
+fn one_request_is_in_flight_until_the_first_success_and_five_after_it() {
+    let (mut outbox, script) = outbox(&[0; 20]);
+    let mut most = Vec::new();
+    for target in 0..10 {
+        post(&mut outbox, target..target + 1).expect("answered");
+        most.push(script.0.borrow().owed.len());
+    }
+    assert_eq!(most, [1, 1, 2, 3, 4, 5, 5, 5, 5, 5]);
+    outbox.flush().expect("answered");
+    outbox.begin();
+    post(&mut outbox, 0..1).expect("answered");
+    post(&mut outbox, 1..2).expect("answered");
+    assert_eq!(script.0.borrow().owed.len(), 1, "the gate is closed again");
+}
+
+#[test]
+fn a_batch_behind_a_refused_one_is_sent_again_after_it_and_nothing_new_between() {
+    // Target 0 twice: the first is refused, the second is its echo; both are sent again alone.
+    let (mut outbox, _) = outbox(&[0, 6, 45, 0, 0]);
+    post(&mut outbox, 9..10).expect("the gate");
+    post(&mut outbox, 0..1).expect("in flight");
+    post(&mut outbox, 0..1).expect("in flight");
+    outbox.flush().expect("sent again");
+    assert_eq!(outbox.resends(), 2);
+}
+
+#[test]
+fn an_answer_out_of_order_with_nothing_missing_before_it_gives_the_transaction_up() {
+    let (mut outbox, _) = outbox(&[45]);
+    post(&mut outbox, 0..1).expect("in flight");
+    assert!(matches!(outbox.flush(), Err(Interrupt::Renew(_))));
+}
