@@ -45,7 +45,8 @@ class WorkSettings:
     stop_s: how long running handlers may go on at a stop or when a partition is taken away.
     commit_s: seconds between two commits.
     in_flight_records, in_flight_bytes: what one process may have read and not settled.
-    dead_letter_share, dead_letter_window: more dead letters than this share of as many records stop the workers.
+    dead_letter_share, dead_letter_window: more dead letters than this share of as many records, in one process, stop
+    all of them.
     """
 
     clients: Clients

@@ -51,7 +51,9 @@ def attempt_of(handler: Handler, source: str | None, threads: Executor) -> Attem
             if _is_being_cancelled():
                 raise
             return verdict_on(cause, handler, number)
-        except (Exception, SystemExit, KeyboardInterrupt) as cause:  # noqa: BLE001  a handler cannot end its worker
+        except GeneratorExit:
+            raise  # the loop closes this slot
+        except BaseException as cause:  # noqa: BLE001  a handler cannot end its worker, whatever it raises
             return verdict_on(cause, handler, number)
         # `return Retry()` would otherwise settle a record whose handler asked for the contrary.
         return verdict_on(answer, handler, number) if isinstance(answer, Outcome) else None

@@ -155,7 +155,7 @@ def dead_letter_headers(letter: Letter, source: str | None, labels: dict[str, st
         f"{RESERVED_HEADERS}error": f"{type(dead.cause).__module__}.{type(dead.cause).__qualname__}",
         **labels,
     }
-    return [*kept, *((name, str(value).encode()) for name, value in told.items())]
+    return [*kept, *((name, str(value).encode(errors="backslashreplace")) for name, value in told.items())]
 
 
 _OURS = (BROKER_DIALECT, RESERVED_HEADERS)

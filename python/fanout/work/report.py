@@ -1,12 +1,15 @@
-"""What a worker process tells its supervisor: one JSON object a line."""
+"""
+What a worker process tells its supervisor: one JSON object a line.
+
+Through the standard library's JSON, which also carries text that is no UTF-8: handlers raise what they like.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from typing import Any
-
-import orjson
 
 from fanout import errors
 from fanout.errors import FanoutError, WorkError
@@ -23,7 +26,7 @@ class Reporter:
     def send(self, kind: str, **fields: Any) -> None:
         """One report. Blocks while the pipe is full: the supervisor always reads."""
         try:
-            line = memoryview(orjson.dumps({"kind": kind, **fields}) + b"\n")
+            line = memoryview(json.dumps({"kind": kind, **fields}).encode() + b"\n")
             while line:
                 line = line[os.write(self._descriptor, line) :]
         except BrokenPipeError:
@@ -56,7 +59,7 @@ def take_stdout() -> Reporter:
 
 def read_report(line: bytes) -> dict[str, Any]:
     """A report as it was sent."""
-    report: dict[str, Any] = orjson.loads(line)
+    report: dict[str, Any] = json.loads(line)
     return report
 
 

@@ -10,7 +10,9 @@ from fanout.outcome import Outcome, Reject, Retry, Skip
 if TYPE_CHECKING:
     from fanout.app import Handler
 
-__all__ = ["Again", "Dead", "Passed", "Verdict", "undecodable", "verdict_on"]
+__all__ = ["Again", "Dead", "Passed", "Verdict", "undecodable", "verdict_on", "words"]
+
+MESSAGE_CHARS = 1_000
 
 Why = Literal["rejected", "undecodable", "failed"]
 
@@ -48,19 +50,19 @@ def verdict_on(cause: BaseException, handler: Handler, attempt: int) -> Verdict:
         case Skip():
             return Passed("skipped")
         case Reject(reason=reason):
-            return _dead(Dead("rejected", reason, cause), handler, attempt)
+            return _dead(Dead("rejected", str(reason)[:MESSAGE_CHARS], cause), handler, attempt)
         case Retry(after=after):
             return Again(handler.retry.delay(attempt) if after is None else after, cause)
         case Outcome():
             raise TypeError(f"no rule for the outcome {cause!r}") from cause
     if attempt < handler.retry.attempts:
         return Again(handler.retry.delay(attempt), cause)
-    return _dead(Dead("failed", _words(cause), cause), handler, attempt)
+    return _dead(Dead("failed", words(cause), cause), handler, attempt)
 
 
 def undecodable(cause: Exception, handler: Handler, attempt: int) -> Verdict:
     """A value that cannot be decoded stays so: there is no second attempt while dead letters have a place."""
-    return _dead(Dead("undecodable", _words(cause), cause), handler, attempt)
+    return _dead(Dead("undecodable", words(cause), cause), handler, attempt)
 
 
 def _dead(dead: Dead, handler: Handler, attempt: int) -> Verdict:
@@ -70,5 +72,10 @@ def _dead(dead: Dead, handler: Handler, attempt: int) -> Verdict:
     return Again(handler.retry.delay(max(attempt, handler.retry.attempts)), dead.cause)
 
 
-def _words(cause: BaseException) -> str:
-    return f"{type(cause).__name__}: {cause}"
+def words(cause: BaseException) -> str:
+    """Type and text of an error, short enough for a header whatever it says."""
+    try:
+        text = str(cause)
+    except Exception as unreadable:  # noqa: BLE001  its text comes from the application's own code
+        text = f"(its text raised {type(unreadable).__name__})"
+    return f"{type(cause).__name__}: {text}"[:MESSAGE_CHARS]

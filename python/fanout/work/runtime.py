@@ -20,7 +20,7 @@ from fanout.message import origin_of
 
 from .dead_letter import DeadLetters, Guard, Letter
 from .ready import Runnable
-from .retry import Again, Dead, Passed, Verdict
+from .retry import Again, Dead, Passed, Verdict, words
 from .slots import Slots
 
 if TYPE_CHECKING:
@@ -143,8 +143,7 @@ class Runtime:
         if tried == 1:
             logger.warning("%s failed and is tried again", self._name(message), exc_info=again.cause)
         timer = self._loop.call_later(again.delay_s, self._unpark, record)
-        cause = f"{type(again.cause).__name__}: {again.cause}"
-        self._parked[record] = Parked(message, timer, tried, cause)
+        self._parked[record] = Parked(message, timer, tried, words(again.cause))
 
     def _unpark(self, record: int) -> None:
         parked = self._parked.pop(record)

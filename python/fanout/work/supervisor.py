@@ -165,10 +165,15 @@ class Supervisor:
                     for seat in self._seats:
                         self._look_after(seat)
         except FanoutError as error:
-            self._error = error
-            for seat in self._seats:
-                if seat.process is not None:
-                    seat.process.stop()
+            self._give_up(error)
+        except OSError as error:
+            self._give_up(WorkError(f"no worker process can be started: {error}", "see the limits of this machine"))
+
+    def _give_up(self, error: FanoutError) -> None:
+        self._error = error
+        for seat in self._seats:
+            if seat.process is not None:
+                seat.process.stop()
 
     def _look_after(self, seat: Seat) -> None:
         now = time.monotonic()

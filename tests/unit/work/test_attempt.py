@@ -6,13 +6,14 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from pydantic import BaseModel
 
 from fanout import App, Backoff, Message, Reject, Retry, Skip
 from fanout.work.attempt import Attempt, attempt_of
+from fanout.work.dead_letter import Letter, dead_letter_headers
 from fanout.work.retry import Again, Dead, Passed
 
 from .records import message
@@ -120,7 +121,20 @@ async def test_without_a_place_for_dead_letters_a_record_keeps_its_own(make: Mak
     assert isinstance(await make(handle, dlq=None)(message(), 99), Again)
 
 
-@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError(), StopAsyncIteration()])
+class Odd(BaseException):
+    """Raised past every `except Exception`."""
+
+
+class UnreadableError(Exception):
+    """Whose text cannot be had."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize(
+    "error", [SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError(), StopAsyncIteration(), Odd(), UnreadableError()]
+)
 async def test_a_handler_cannot_end_its_worker(make: Make, error: BaseException) -> None:
     async def handle(_value: bytes) -> None:
         raise error
@@ -130,7 +144,22 @@ async def test_a_handler_cannot_end_its_worker(make: Make, error: BaseException)
     assert verdict.cause is error
 
 
-@pytest.mark.parametrize("error", [SystemExit(3), StopIteration(1), ValueError("x")])
+async def test_what_an_error_says_is_bounded_and_never_breaks_its_record(make: Make) -> None:
+    raised: list[Exception] = [UnreadableError(), ValueError("x" * 5_000), ValueError("\udc80")]
+
+    async def handle(value: bytes) -> None:
+        raise raised[int(value)]
+
+    attempt = make(handle, retry=Backoff(attempts=1))
+    verdicts = [await attempt(message(value=b"%d" % number), 1) for number in range(3)]
+    said = [verdict.message for verdict in verdicts if isinstance(verdict, Dead)]
+    assert said[0] == "UnreadableError: (its text raised RuntimeError)"
+    assert len(said[1]) == 1_000
+    letter = Letter(raw=message(), dead=cast("Dead", verdicts[2]), attempt=1)
+    assert ("__dlq.errors.message", b"ValueError: \\udc80") in dead_letter_headers(letter, None, {})
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), StopIteration(1), ValueError("x"), Odd()])
 async def test_a_plain_function_cannot_either(make: Make, error: BaseException) -> None:
     def handle(_value: bytes) -> None:
         raise error

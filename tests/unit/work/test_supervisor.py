@@ -153,6 +153,18 @@ def test_an_unreachable_cluster_is_tried_again() -> None:
     supervisor.abort()
 
 
+def test_a_machine_that_starts_no_process_is_an_error_and_no_silence() -> None:
+    def refuse(_settings: WorkSettings) -> WorkerProcess:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    supervisor = Supervisor(settings(), spawn=refuse)
+    supervisor.start()
+    eventually(lambda: supervisor._error)
+    with pytest.raises(WorkError, match="no worker process can be started"):
+        supervisor.poll()
+    supervisor.stop()
+
+
 def test_processes_that_never_begin_are_not_started_for_ever() -> None:
     crew = Crew()
     supervisor = Supervisor(settings(1), spawn=crew.spawn)
