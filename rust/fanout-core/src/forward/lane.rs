@@ -55,7 +55,7 @@ pub struct Control {
 }
 
 impl Control {
-    /// Lets the lane commit what it has carried, then end; what takes longer than [`STOP_GRACE`] is cancelled.
+    /// Lets the lane commit what it has carried, then end; what takes longer than 8 s is cancelled.
     pub fn stop(&self) {
         self.stop.store(true, Relaxed);
         self.cancel.cancel_after(STOP_GRACE);
