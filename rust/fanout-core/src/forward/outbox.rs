@@ -6,7 +6,7 @@
 //!    sent again with the same bytes: the broker recognises a repeat by its
 //!    sequence numbers alone and drops it.
 //! 2. Until a transaction's first success one request is in flight, then at most
-//!    [`MAX_IN_FLIGHT`] a broker: beyond five a broker forgets what it has seen.
+//!    five a broker: beyond that a broker forgets what it has seen.
 //! 3. After any failure nothing new is sent before everything older was
 //!    acknowledged. A failed batch with others behind it makes those fail too
 //!    (45, out of order): they are put right by order, one request at a time.
