@@ -88,9 +88,15 @@ def order_of(lines: Iterable[Line]) -> Order:
     return found
 
 
+def writer(bootstrap: str) -> Producer:
+    """Keeps the order of what it writes, whatever has to be sent again."""
+    settings = {"bootstrap.servers": bootstrap, "linger.ms": 20, "enable.idempotence": True}
+    return Producer({**settings, "queue.buffering.max.messages": 1_000_000})
+
+
 def write(bootstrap: str, topic: str, records: Iterable[tuple[bytes | None, int]]) -> None:
     """Appends records of a key and a sequence number."""
-    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 20, "queue.buffering.max.messages": 1_000_000})
+    producer = writer(bootstrap)
     for key, sequence in records:
         producer.produce(topic, key=key, value=str(sequence).encode())
     assert producer.flush(60) == 0

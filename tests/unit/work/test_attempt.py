@@ -133,7 +133,8 @@ class UnreadableError(Exception):
 
 
 @pytest.mark.parametrize(
-    "error", [SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError(), StopAsyncIteration(), Odd(), UnreadableError()]
+    "error",
+    [SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError(), StopAsyncIteration(), Odd(), UnreadableError()],
 )
 async def test_a_handler_cannot_end_its_worker(make: Make, error: BaseException) -> None:
     async def handle(_value: bytes) -> None:
