@@ -11,6 +11,7 @@ from .state import end_state
 
 if TYPE_CHECKING:
     from .check import Expectation
+    from .read import Follower
     from .verdict import Verdict
 
 __all__ = ["Carried", "prove"]
@@ -26,14 +27,22 @@ class Carried:
     group: str
 
 
-def prove(carried: Carried, expectation: Expectation, *, reader: str = "confluent-kafka") -> Verdict:
-    """Prints the line of figures and returns the verdict; raises AssertionError unless everything is as it must be."""
+def prove(
+    carried: Carried, expectation: Expectation, *, reader: str = "confluent-kafka", follower: Follower | None = None
+) -> Verdict:
+    """Prints the line of figures and returns the verdict; raises AssertionError unless everything is as it must be.
+
+    With a `follower` of the target, which has ended, what it was shown at the time must be shown now as well.
+    """
     # The end first: it waits for the markers of the last transaction, before which its records are not shown.
     end = end_state(carried.bootstrap, carried.group, carried.source, carried.target)
-    verdict = check(READERS[reader](carried.bootstrap, carried.target), expectation, end=end)
+    shown = READERS[reader](carried.bootstrap, carried.target)
+    verdict = check(shown if follower is None else follower.compare(shown), expectation, end=end)
     print(verdict)
     if not verdict.ok:
         raise AssertionError("\n  ".join([verdict.explain(), *_last_seen(carried, expectation, verdict)]))
+    if follower is not None and (contradictions := follower.contradictions()):
+        raise AssertionError("\n  ".join([str(verdict), *contradictions]))
     return verdict
 
 

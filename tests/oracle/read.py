@@ -113,6 +113,7 @@ class Follower:
 
     def __init__(self, bootstrap: str, topic: str) -> None:
         self.shown: defaultdict[int, array[int]] = defaultdict(lambda: array("q"))
+        self.later: defaultdict[int, array[int]] = defaultdict(lambda: array("q"))
         self._topic = topic
         self._consumer = open_consumer(bootstrap, "read_committed")
         self._stop = threading.Event()
@@ -135,15 +136,18 @@ class Follower:
                 if message.error() is None:
                     self.shown[cast("int", message.partition())].append(cast("int", message.offset()))
 
-    def contradictions(self, records: Iterable[Record]) -> list[str]:
-        """Where `records`, the whole topic read later, does not begin with what was shown here."""
-        later: defaultdict[int, array[int]] = defaultdict(lambda: array("q"))
+    def compare(self, records: Iterable[Record]) -> Iterator[Record]:
+        """Hands on the whole topic, read later, and remembers its offsets for `contradictions`."""
         for record in records:
-            later[record.partition].append(record.offset)
+            self.later[record.partition].append(record.offset)
+            yield record
+
+    def contradictions(self) -> list[str]:
+        """Partitions whose later reading does not begin with what was shown here."""
         return [
             f"{self._topic}/{partition}: {len(seen)} offsets shown at the time are not the first shown later"
             for partition, seen in sorted(self.shown.items())
-            if later[partition][: len(seen)] != seen
+            if self.later[partition][: len(seen)] != seen
         ]
 
 
