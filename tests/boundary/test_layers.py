@@ -25,7 +25,7 @@ PYTHON_LAYERS = (
     ("cli",),
 )
 RUST_LAYERS = (
-    ("record", "limits", "clock", "error"),
+    ("record", "note", "clock", "error"),
     ("batch", "route", "wire"),
     ("cluster",),
     ("forward", "work"),

@@ -18,7 +18,7 @@
 //!
 //! | module | what | leans on |
 //! |---|---|---|
-//! | [`record`], [`error`], [`clock`] | origins and tallies; what can stop us; time | – |
+//! | [`record`], [`note`], [`error`], [`clock`] | origins and tallies; the tally beside a commit; what can stop us; time | – |
 //! | [`batch`] | `RecordBatch` v2 on raw bytes | record |
 //! | [`route`] | which target partition a record goes to | – |
 //! | [`wire`] | one connection to one broker | – |
@@ -33,6 +33,7 @@ pub mod clock;
 pub mod cluster;
 pub mod error;
 pub mod forward;
+pub mod note;
 pub mod record;
 pub mod route;
 pub mod wire;

@@ -11,10 +11,10 @@ use fanout_core::forward::lane::{Control, Lane, LaneEnd, LanePlan, Outcome, Seam
 use fanout_core::forward::memory::{Fault, MemoryCluster};
 use fanout_core::forward::outbox::Outbox;
 use fanout_core::forward::plan::ForwardLimits;
-use fanout_core::forward::proof::Mark;
 use fanout_core::forward::seam::Aborted;
 use fanout_core::forward::spread::{Spread, Spreading, Stamping};
 use fanout_core::forward::transaction::TransactionLimits;
+use fanout_core::note::Note;
 use fanout_core::record::{Origin, Tally, TopicPartition};
 use fanout_core::route::{Partitioner, Policy};
 use kafka_protocol::indexmap::IndexMap;
@@ -158,7 +158,7 @@ fn assert_exactly(cluster: &MemoryCluster, expected: impl Iterator<Item = i64>) 
         });
     }
     let place = cluster.committed().expect("a commit");
-    assert_eq!(place.metadata.parse::<Mark>().expect("ours").tally, tally);
+    assert_eq!(place.metadata.parse::<Note>().expect("ours").done, tally);
     assert!(!cluster.has_open_transaction());
 }
 

@@ -6,8 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use fanout_core::note::Note;
 use fanout_core::record::{Origin, Tally};
-use fanout_core::work::{Arrival, Fate, Intake, Limits, Note, Order, RecordId, Run, Setup, Start};
+use fanout_core::work::{Arrival, Fate, Intake, Limits, Order, RecordId, Run, Setup, Start};
 use proptest::prelude::*;
 use proptest::sample::Index;
 

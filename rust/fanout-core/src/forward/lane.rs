@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::outbox::Outbox;
-use super::proof::Mark;
 use super::seam::{Commit, Fetch, Fetched, Interrupt, Produce, Step};
 use super::spread::{Broken, Carried, Spread};
 use super::stats::{LaneStats, State};
@@ -15,6 +14,7 @@ use crate::clock::Clock;
 use crate::cluster::groups::Committed;
 use crate::cluster::producers::{Producer, NOBODY};
 use crate::error::{Error, Result};
+use crate::note::Note;
 use crate::record::{Tally, TopicPartition};
 use crate::wire::Cancel;
 
@@ -224,18 +224,18 @@ impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
         };
         let other =
             "use a group of its own for every target; this one's offsets are left as they are";
-        let mark: Mark = place.metadata.parse().map_err(|problem| {
+        let note: Note = place.metadata.parse().map_err(|problem| {
             halted(
                 place.offset,
                 format!("the offset was moved by another tool: {problem}"),
                 other,
             )
         })?;
-        if mark.tag != self.plan.tag {
+        if note.tag != self.plan.tag {
             let problem = "the group's offset belongs to another target topic".to_owned();
             return Err(halted(place.offset, problem, other).into());
         }
-        Ok((place.offset, mark.tally))
+        Ok((place.offset, note.done))
     }
 
     /// The lane's inner loop: fetch, spread, commit when due.

@@ -9,7 +9,7 @@
 //!
 //! `engine` starts and gathers the lanes · `plan` is what it is asked to do ·
 //! `seam` is what a lane needs of a cluster, and `memory` its twin for tests ·
-//! `proof` is the tally in the committed metadata · `scan` looks without carrying.
+//! `scan` looks without carrying.
 
 pub mod commit;
 pub mod engine;
@@ -19,7 +19,6 @@ pub mod memory;
 pub mod outbox;
 pub mod plan;
 pub mod produce;
-pub mod proof;
 pub mod scan;
 pub mod seam;
 pub mod spread;

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::proof::Mark;
 use crate::cluster::groups::Committed;
 use crate::cluster::producers::Producer;
+use crate::note::Note;
 use crate::record::Tally;
 
 /// Bounds of one transaction: the first that is reached ends it.
@@ -78,13 +78,14 @@ impl Transaction {
 
     /// What its end commits.
     pub(super) fn place(&self, tag: &str) -> Committed {
-        let mark = Mark {
-            tally: self.tally,
+        let note = Note {
+            done: self.tally,
+            dead: Tally::default(),
             tag: tag.to_owned(),
         };
         Committed {
             offset: self.position,
-            metadata: mark.to_string(),
+            metadata: note.to_string(),
         }
     }
 

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use super::budget::Budget;
 use super::ledger::{CommitPoint, Fate, Ledger};
-use super::note::Note;
 use super::queues::Queues;
 use super::values::{Arrival, Due, Order, RecordId, Run, Setup, Start};
 use super::witness::Witness;
 use crate::error::{Error, Result};
+use crate::note::Note;
 use crate::record::Tally;
 
 /// The state behind one consumer. `T` is what travels with a record: its message.
@@ -238,7 +238,7 @@ impl<T> Intake<T> {
         let metadata = self.setup.run.as_ref().map(|run| Note {
             done,
             dead,
-            run: run.id.clone(),
+            tag: run.id.clone(),
         });
         Due {
             partition,
@@ -249,8 +249,8 @@ impl<T> Intake<T> {
 
     fn note(&self, run: &Run, partition: i32, start: &Start) -> Result<Note> {
         let problem = match start.metadata.parse::<Note>() {
-            Ok(note) if note.run == run.id => return Ok(note),
-            Ok(note) => format!("its commit is one of run {}", note.run),
+            Ok(note) if note.tag == run.id => return Ok(note),
+            Ok(note) => format!("its commit is one of run {}", note.tag),
             Err(problem) => problem,
         };
         Err(Error::Work {

@@ -12,7 +12,6 @@
 mod budget;
 mod intake;
 mod ledger;
-mod note;
 mod queues;
 mod values;
 mod witness;
@@ -20,7 +19,6 @@ mod witness;
 pub use budget::{Budget, Limits};
 pub use intake::Intake;
 pub use ledger::{CommitPoint, Fate, Ledger, Seq};
-pub use note::Note;
 pub use queues::Queues;
 pub use values::{Arrival, Due, Order, RecordId, Run, Setup, Start};
 pub use witness::Witness;

@@ -1,7 +1,9 @@
-//! The sums of a worker, as the metadata string of its offset commits.
+//! The proof that travels with commits: a tally, in the metadata string of a committed offset.
 //!
-//! `fanout1 <count> <sum, 16 hex digits> <run> dead=<count>:<sum>`. The drain writes
-//! the start of a run without the last word. Anything else was written by another tool.
+//! `fanout1 <count> <sum, 16 hex digits> <tag>` and, where records became dead letters,
+//! ` dead=<count>:<sum>`. A lane writes how many records below the offset it forwarded, and
+//! the target topic's id; a worker how many it settled, and the run. Anything else in its
+//! place was written by another tool.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,25 +13,25 @@ use crate::record::Tally;
 const MARK: &str = "fanout1";
 const DEAD: &str = "dead=";
 
-/// What a worker leaves beside its committed offset.
+/// What a lane or a worker leaves beside its committed offset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note {
-    /// Records below the offset whose handlers are done.
+    /// Records below the offset that were forwarded, or whose handlers are done.
     pub done: Tally,
     /// Records below the offset that became dead letters.
     pub dead: Tally,
-    /// The run they belong to.
-    pub run: String,
+    /// The id of the topic they were forwarded to, or of the run that settled them.
+    pub tag: String,
 }
 
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { done, dead, run } = self;
-        write!(
-            f,
-            "{MARK} {} {:016x} {run} {DEAD}{}:{:016x}",
-            done.count, done.sum, dead.count, dead.sum
-        )
+        let Self { done, dead, tag } = self;
+        write!(f, "{MARK} {} {:016x} {tag}", done.count, done.sum)?;
+        if *dead != Tally::default() {
+            write!(f, " {DEAD}{}:{:016x}", dead.count, dead.sum)?;
+        }
+        Ok(())
     }
 }
 
@@ -37,11 +39,11 @@ impl FromStr for Note {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let foreign = || format!("`{text}` was not written by a worker of fanout");
+        let foreign = || format!("`{text}` was not written by fanout");
         let words: Vec<&str> = text.split(' ').collect();
-        let (count, sum, run, dead) = match words[..] {
-            [MARK, count, sum, run] => (count, sum, run, None),
-            [MARK, count, sum, run, dead] => (count, sum, run, Some(dead)),
+        let (count, sum, tag, dead) = match words[..] {
+            [MARK, count, sum, tag] => (count, sum, tag, None),
+            [MARK, count, sum, tag, dead] => (count, sum, tag, Some(dead)),
             _ => return Err(foreign()),
         };
         let dead = match dead {
@@ -52,10 +54,10 @@ impl FromStr for Note {
                 .and_then(|(count, sum)| tally(count, sum)),
         };
         match (tally(count, sum), dead) {
-            (Some(done), Some(dead)) if !run.is_empty() => Ok(Self {
+            (Some(done), Some(dead)) if !tag.is_empty() => Ok(Self {
                 done,
                 dead,
-                run: run.to_owned(),
+                tag: tag.to_owned(),
             }),
             _ => Err(foreign()),
         }
@@ -82,7 +84,7 @@ mod tests {
                 sum: 0xfeed,
             },
             dead: Tally { count: 1, sum: 9 },
-            run: "20260131-080000-x7k2".to_owned(),
+            tag: "20260131-080000-x7k2".to_owned(),
         };
         let text = note.to_string();
         assert_eq!(
