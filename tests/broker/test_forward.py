@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from commands import Running, fanout
 from conftest import Topics, unique_name
@@ -19,7 +19,7 @@ from oracle.generate import CODECS, Chunk, Generator
 from oracle.placement import java_placement
 from oracle.prove import Carried, prove
 from oracle.read import READERS, read
-from oracle.state import end_state, ends
+from oracle.state import end_state, ends, open_transactions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 KEPT = {"retention.ms": "-1", "message.timestamp.type": "CreateTime"}
 TARGETS = 10
+TRANSACTION_S = 40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,6 +200,42 @@ def test_a_second_run_carries_nothing_twice(errand: Errand) -> None:
     assert sum(lane["records"] for lane in again["lanes"]) == 0
     assert ends(errand.bootstrap, errand.target) == before
     errand.prove()
+
+
+def test_what_a_dead_forwarder_left_open_is_ended_and_not_waited_for(errand: Errand) -> None:
+    errand.generator.write(Chunk(records=1_000))
+    errand.run()
+    left = leave_open(errand)
+    errand.generator.write(Chunk(records=1_000))
+    assert open_transactions(errand.bootstrap, f"fanout.{errand.group}.") == (left,)
+
+    began = time.monotonic()
+    errand.run()
+    took = time.monotonic() - began
+
+    errand.prove()
+    assert took < TRANSACTION_S / 2, f"{took:.1f} s: that is waiting for the transaction to time out"
+
+
+def leave_open(errand: Errand) -> str:
+    """What a lane leaves that dies between its offset commit and its end of transaction; returns the transactional id."""
+    identity = f"fanout.{errand.group}.{errand.generator.topic}.0"
+    producer = Producer(
+        {
+            "bootstrap.servers": errand.bootstrap,
+            "transactional.id": identity,
+            "transaction.timeout.ms": TRANSACTION_S * 1000,
+        }
+    )
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(errand.target, b"never to be seen")
+    consumer = Consumer({"bootstrap.servers": errand.bootstrap, "group.id": errand.group})
+    place = TopicPartition(errand.generator.topic, 0, 10_000)
+    producer.send_offsets_to_transaction([place], consumer.consumer_group_metadata(), 30)
+    assert producer.flush(30) == 0
+    consumer.close()
+    return identity
 
 
 def test_an_empty_source_is_carried_to_its_end(errand: Errand) -> None:
