@@ -218,7 +218,7 @@ def test_what_a_dead_forwarder_left_open_is_ended_and_not_waited_for(errand: Err
 
 
 def leave_open(errand: Errand) -> str:
-    """What a lane leaves that dies between its offset commit and its end of transaction; returns the transactional id."""
+    """What a lane leaves that dies between offset commit and end of transaction. Returns the transactional id."""
     identity = f"fanout.{errand.group}.{errand.generator.topic}.0"
     producer = Producer(
         {
