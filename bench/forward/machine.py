@@ -23,7 +23,7 @@ def facts() -> dict[str, str]:
         "kafka": KAFKA_VERSION,
         "confluent-kafka": version("confluent-kafka"),
         "fanout": version("kafka-fanout"),
-        "load": f"{os.getloadavg()[0]:.1f}",
+        "load before": f"{os.getloadavg()[0]:.1f}",
     }
 
 

@@ -57,9 +57,9 @@ def measure(kafka: Cluster, cell: Cell, rounds: int) -> CellResult:
     source = f"source-{cell.name.replace(' ', '-')}"
     topics.create(kafka.bootstrap, source, SOURCE_PARTITIONS)
     topics.fill(kafka.bootstrap, source, cell)
-    result = CellResult(cell=cell)
+    result = CellResult(cell=cell, runs={mover: [] for mover in cell.movers})
     for number in range(rounds + 1):
-        for mover in cell.movers:
+        for mover in _in_turn(cell.movers, number):
             run = _carry(kafka, cell, (source, mover), number)
             _note(result, mover, run, number)
     if cell.ceiling:
@@ -68,6 +68,12 @@ def measure(kafka: Cluster, cell: Cell, rounds: int) -> CellResult:
                 _note(result, tool, run, number)
     topics.delete(kafka.bootstrap, source)
     return result
+
+
+def _in_turn(movers: tuple[str, ...], number: int) -> tuple[str, ...]:
+    """Another one begins each round: who follows the loop finds a broker that still tidies up after it."""
+    first = number % len(movers)
+    return movers[first:] + movers[:first]
 
 
 def _note(result: CellResult, mover: str, run: Run, number: int) -> None:
