@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -47,6 +48,9 @@ def demo(
     if session.settings.log_format == "auto":
         # A story is for people, wherever stderr goes.
         session = replace(frame, options={**frame.options, "log_format": "console"}).open("demo")
+    if session.settings.log_level == "info":
+        # Workers that come and go are the story itself; only what breaks may interrupt it.
+        logging.getLogger("fanout.work").setLevel(logging.ERROR)
     settings = DemoSettings(
         messages=messages, partitions=partitions, targets=targets, handler_ms=handler_ms, kill=kill, keep=keep
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from fanout.config.durations import duration_text
@@ -81,10 +82,7 @@ class Chapters:
         self._story.begin(f"drain: {WORKERS} workers, {settings.targets} partitions")
         began = gauge.look()
         killer = Killer(lambda: stage.latest_workers() - self._old, self._story.detail)
-        if stage.settings.kill:
-            with killer.at_work():
-                report = self._run(Drain(settings, open_doors(settings), _Steps(self._story)))
-        else:
+        with killer.at_work() if stage.settings.kill else nullcontext():
             report = self._run(Drain(settings, open_doors(settings), _Steps(self._story)))
         rate = steady_rate(gauge.since(began.at_s))
         self._story.end(f"{WORKERS} workers handled {report.records:,} orders, {rate:,.0f}/s; the group is handed back")

@@ -53,12 +53,7 @@ async def bill(order: dict[str, Any], msg: Message) -> None:
 @contextmanager
 def environment(bootstrap: str, handler_ms: float) -> Iterator[None]:
     """What worker processes started inside the block find in their environment."""
-    told = {
-        BOOTSTRAP_VARIABLE: bootstrap,
-        HANDLER_MS_VARIABLE: str(handler_ms),
-        # They share the terminal with the story, which they would interrupt.
-        "FANOUT_LOG_LEVEL": "error",
-    }
+    told = {BOOTSTRAP_VARIABLE: bootstrap, HANDLER_MS_VARIABLE: str(handler_ms)}
     before = {name: os.environ.get(name) for name in told}
     os.environ.update(told)
     try:
