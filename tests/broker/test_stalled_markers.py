@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
 
 import fanout._fanout as core
 from fanout.config.forward import ForwardSettings
@@ -23,10 +24,9 @@ from oracle import Recipe
 from oracle.generate import Chunk, Generator
 
 from .proxy import StallingProxy
-from .test_cluster import create_on
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from fanout.demo.cluster import Cluster
 
@@ -40,10 +40,9 @@ class World:
 
     def __init__(self, cluster: Cluster, proxy: StallingProxy) -> None:
         self.proxy = proxy
-        for topic, node in (("__transaction_state", 1), ("__consumer_offsets", 1)):
-            create_on(cluster, topic, node, "cleanup.policy=compact")
-        create_on(cluster, "orders", 1, "retention.ms=-1")
-        create_on(cluster, TEMP, 2, "retention.ms=-1")
+        compacted, kept = {"cleanup.policy": "compact"}, {"retention.ms": "-1"}
+        make_on(cluster, 1, {"__transaction_state": compacted, "__consumer_offsets": compacted, "orders": kept})
+        make_on(cluster, 2, {TEMP: kept})
         properties = {"bootstrap.servers": cluster.bootstrap}
         self.generator = Generator(cluster.bootstrap, "orders", Recipe(keys=7))
         self.core = core.Cluster(properties)
@@ -130,6 +129,22 @@ def test_the_finished_mark_does_not_move_while_the_markers_are_stalled(world: Wo
     assert world.marks.read() == {0: 2}, "the ten records are visible now, and nobody has finished them"
     world.finish_all_that_is_visible()
     assert world.marks.read() == {0: 12}
+
+
+def make_on(cluster: Cluster, node: int, topics: Mapping[str, Mapping[str, str]]) -> None:
+    """Makes topics of one partition that live on `node` alone, and waits until they are led."""
+    admin = AdminClient({"bootstrap.servers": cluster.bootstrap})
+    least = {"min.insync.replicas": "1"}
+    new = [NewTopic(name, 1, replica_assignment=[[node]], config={**least, **kept}) for name, kept in topics.items()]
+    for made in admin.create_topics(new).values():
+        made.result()
+    wait_until(lambda: set(topics) <= led_topics(admin))
+
+
+def led_topics(admin: AdminClient) -> set[str]:
+    """Topics whose partitions have a leader."""
+    known = admin.list_topics(timeout=10).topics
+    return {name for name, topic in known.items() if all(one.leader >= 0 for one in topic.partitions.values())}
 
 
 def wait_until(holds: Callable[[], bool], timeout_s: float = 30.0) -> None:
