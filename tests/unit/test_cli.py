@@ -135,22 +135,22 @@ def test_no_broker_is_temporary_and_names_the_address(capsys: pytest.CaptureFixt
     assert "127.0.0.1:1" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("verbose", [[], ["-v", "-X", "debug=all"]], ids=["normal", "debug of everything"])
-def test_no_output_shows_a_secret(verbose: list[str], tmp_path: Path) -> None:
+def test_no_output_shows_a_secret_even_when_the_client_tells_everything(tmp_path: Path) -> None:
     canary = f"CANARY-{uuid.uuid4()}"
-    (tmp_path / "client.properties").write_text(f"sasl.username=me\nssl.key.password={canary}\n")
-    config = f'[kafka]\nsasl.mechanisms = "PLAIN"\nsasl.password = "{canary}"\nsecurity.protocol = "SASL_PLAINTEXT"'
-    (tmp_path / "fanout.toml").write_text(config)
-    shared = ["-b", "127.0.0.1:1", "-F", "client.properties", *verbose]
-    said = ""
-    for verb in (["doctor"], list(FORWARD)):
-        ran = subprocess.run(
-            [sys.executable, "-m", "fanout", *shared, *verb], capture_output=True, text=True, check=False
-        )
-        assert ran.returncode in (2, 75)
-        said += ran.stdout + ran.stderr
-    assert said
-    assert canary not in said
+    (tmp_path / "client.properties").write_text(f"admin.ssl.key.password={canary}\n")
+    secrets = f'sasl.mechanisms = "PLAIN"\nsasl.username = "me"\nsasl.password = "{canary}"'
+    (tmp_path / "fanout.toml").write_text(
+        f'[kafka.admin]\ndebug = "all"\nsecurity.protocol = "SASL_PLAINTEXT"\n{secrets}'
+    )
+    ran = subprocess.run(
+        [sys.executable, "-m", "fanout", "-b", "127.0.0.1:1", "-F", "client.properties", "-v", "doctor"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 75
+    assert "sasl.password" in ran.stderr, "the client did not tell its settings: void"
+    assert canary not in ran.stdout + ran.stderr
 
 
 @pytest.mark.parametrize("error", FanoutError.__subclasses__(), ids=lambda error: error.__name__)

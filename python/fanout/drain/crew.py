@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fanout.config.work import RunWork, WorkSettings
 from fanout.kafka.names import RunNames
@@ -15,6 +15,12 @@ from .ports import WorkOrder
 from .settings import DrainSettings
 
 __all__ = ["Crew", "check_app"]
+
+
+IN_FLIGHT_RECORDS = 2_000
+FETCH_BYTES = str(128 * 1024)
+"""What a worker reads of one target before it turns to the next. The finished mark waits for the slowest target: with a
+long read-ahead a worker is busy with one target for minutes, while the first record of another holds the mark."""
 
 
 class Crew:
@@ -65,11 +71,14 @@ class _Foreseen:
 
 def _work_settings(settings: DrainSettings, names: RunNames, allotments: Mapping[int, Sequence[int]]) -> WorkSettings:
     sources = {target: source for source, targets in allotments.items() for target in targets}
+    clients = settings.clients
+    even = {"max.partition.fetch.bytes": clients.common.get("max.partition.fetch.bytes", FETCH_BYTES)}
     return WorkSettings(
-        clients=settings.clients,
+        clients=replace(clients, consumer=clients.consumer.over(even)),
         app=settings.app,
         app_dir=str(settings.app_dir or "."),
         group=names.work_group,
         workers=settings.workers,
+        in_flight_records=IN_FLIGHT_RECORDS,
         run=RunWork(run=names.run, source=names.source, topic=names.temp_topic, sources=sources),
     )

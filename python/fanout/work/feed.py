@@ -39,6 +39,9 @@ FULL_S = 1.0
 """How long reading may wait for room without a poll. After that the partitions are paused: pausing throws away what
 was fetched, so it is not worth its price for a short wait."""
 
+DRY_S = 2.0
+"""Resumed partitions that bring nothing for this long have nothing: the client needs up to a second to fetch again."""
+
 ROOM_SHARE = 8
 """Reading goes on when this part of the budget is free again, so that it does not go record by record."""
 
@@ -87,6 +90,7 @@ class Feed:
         self._stopping = threading.Event()
         self._room = threading.Event()
         self._starved = False
+        self._held_back_s: float | None = None  # since when some partitions wait, so that others catch up
         self._error: FanoutError | None = None
         self._fresh: dict[int, int] = {}
         self._next_commit = time.monotonic() + reading.commit_s
@@ -135,7 +139,10 @@ class Feed:
     def _step(self) -> None:
         room = self._intake.room()
         if room:
-            self._take(self._read(min(room, BATCH), IDLE_S))
+            messages = self._read(min(room, BATCH), IDLE_S)
+            if not messages:
+                self._let_all_go_on()
+            self._take(messages)
         else:
             self._wait_for_room()
         self._commit_if_due()
@@ -197,12 +204,30 @@ class Feed:
                 # Partitions that were assigned meanwhile are not paused: at most one record a poll comes from them.
                 self._take(self._read(1, 0))
                 self._commit_if_due()
-            self._consumer.resume(self._held())
+            self._consumer.resume(self._hungry())
+            self._held_back_s = time.monotonic()
         finally:
             self._starved = False
 
     def _held(self) -> list[TopicPartition]:
         return [TopicPartition(self._reading.topic, partition) for partition in self._intake.positions()]
+
+    def _let_all_go_on(self) -> None:
+        """Ends the wait of those that were held back, once the others have nothing more."""
+        if self._held_back_s is not None and time.monotonic() - self._held_back_s >= DRY_S:
+            self._held_back_s = None
+            self._consumer.resume(self._held())
+
+    def _hungry(self) -> list[TopicPartition]:
+        """Partitions that hold less than their share of what may be in flight; all, if none does.
+
+        The client serves what it fetched of one partition before it turns to the next. Resumed all at once, the first
+        would fill the room again and again, and the others would not begin before it ends.
+        """
+        positions = self._intake.positions()
+        share = self._reading.records / max(1, len(positions))
+        hungry = [partition for partition, (committed, read) in positions.items() if read - committed < share]
+        return [TopicPartition(self._reading.topic, partition) for partition in hungry or positions]
 
     def _has_room(self, timeout_s: float) -> bool:
         return self._intake.room() >= self._least_room() or self._room.wait(timeout_s)
