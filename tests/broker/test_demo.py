@@ -87,9 +87,10 @@ def test_the_demo_proves_itself_and_leaves_nothing(room: Room) -> None:
         "repeated": 0,
     }
     assert document["records"] == effects > 6_000
-    assert document["drain"]["records"] > 3_000
+    assert document["drain"]["records"] > 1_000
     assert document["drain"]["records_per_s"] > document["before"]["records_per_s"] > 0
     assert document["after"]["waiting"] <= 100
+    assert 50 < document["after"]["records_per_s"] < 200, "they should do what arrives, and have nothing to catch up"
 
 
 def test_what_killed_workers_repeat_is_counted_apart(room: Room) -> None:

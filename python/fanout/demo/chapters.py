@@ -63,12 +63,12 @@ class Chapters:
         stage, gauge = self._stage, self._stage.gauge
         consumers = stage.settings.partitions
         self._story.begin(f"before: {consumers} old consumers")
-        enough = stage.settings.messages * BEFORE_SHARE
         with stage.old_consumers() as old:
-            self._wait(lambda: gauge.now.handled > 0, old)
-            began_s = time.monotonic()
-            self._wait(lambda: time.monotonic() - began_s >= BEFORE_S or gauge.now.handled >= enough, old)
-            rate = steady_rate(gauge.since(began_s))
+            self._wait(stage.all_at_work, old)
+            began = gauge.look()
+            enough = began.handled + stage.settings.messages * BEFORE_SHARE
+            self._wait(lambda: gauge.now.at_s - began.at_s >= BEFORE_S or gauge.now.handled >= enough, old)
+            rate = steady_rate(gauge.since(began.at_s))
             self._old.update(old.pids())
         computed_s = empty_in_s(gauge.look().waiting, rate, ARRIVING)
         alone = "would never be done" if computed_s is None else f"would need {duration_text(computed_s)} (computed)"
@@ -99,7 +99,9 @@ class Chapters:
         """Lets the old consumers go on: until no more waits than arrives in a second, then some seconds."""
         stage, gauge = self._stage, self._stage.gauge
         self._story.begin(f"after: {stage.settings.partitions} old consumers again")
-        self._wait(lambda: stage.lag() <= ARRIVING, old)
+        handled = gauge.look().handled
+        # So little may wait at first that it says nothing yet of consumers which are still starting.
+        self._wait(lambda: gauge.now.handled > handled and stage.lag() <= ARRIVING, old)
         emptied_s = time.monotonic() - drain.began.at_s
         self._wait(lambda: time.monotonic() - drain.began.at_s - emptied_s >= AFTER_S, old)
         rate = steady_rate(gauge.since(drain.began.at_s + emptied_s))

@@ -71,7 +71,8 @@ class Result:
     def waiting_after(self) -> int:
         """Records that waited at the end, while more still arrived. Repeated effects are of none that waited."""
         last = self.after.last
-        return last.acknowledged - last.handled + self.verdict.repeated
+        # An effect may be seen before the feeder is told of its order.
+        return max(0, last.acknowledged - last.handled + self.verdict.repeated)
 
     @property
     def empty_before_s(self) -> float | None:

@@ -102,6 +102,10 @@ class Stage:
             partitions=self.settings.targets,
         )
 
+    def all_at_work(self) -> bool:
+        """Whether the group has committed something in every partition."""
+        return len(self._control.committed(GROUP, ORDERS)) == self.settings.partitions
+
     def lag(self) -> int:
         """Orders above what the group has committed."""
         ends = self._control.offsets(ORDERS, "latest")
