@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -48,13 +50,24 @@ def demo(
     if session.settings.log_format == "auto":
         # A story is for people, wherever stderr goes.
         session = replace(frame, options={**frame.options, "log_format": "console"}).open("demo")
-    if session.settings.log_level == "info":
-        # Workers that come and go are the story itself; only what breaks may interrupt it.
-        logging.getLogger("fanout.work").setLevel(logging.ERROR)
     settings = DemoSettings(
         messages=messages, partitions=partitions, targets=targets, handler_ms=handler_ms, kill=kill, keep=keep
     )
-    raise typer.Exit(_demo(session, settings))
+    with _quiet_workers() if session.settings.log_level == "info" else nullcontext():
+        code = _demo(session, settings)
+    raise typer.Exit(code)
+
+
+@contextmanager
+def _quiet_workers() -> Iterator[None]:
+    """Workers that come and go are the story itself; only what breaks may interrupt it."""
+    workers = logging.getLogger("fanout.work")
+    before = workers.level
+    workers.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        workers.setLevel(before)
 
 
 def _demo(session: Session, settings: DemoSettings) -> int:
