@@ -183,6 +183,8 @@ def terminated(_cluster):
 def normal(_cluster):
     pass
 
+# A shell starts its background jobs with this one ignored, and so would a test run among them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with Cluster() as cluster:
     cluster.node(1).pause()        # the hardest to end: a stopped process heeds nothing but SIGKILL
     print(cluster.node(1).pid, cluster.logs.parent, flush=True)
