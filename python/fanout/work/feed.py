@@ -42,6 +42,9 @@ was fetched, so it is not worth its price for a short wait."""
 DRY_S = 2.0
 """Resumed partitions that bring nothing for this long have nothing: the client needs up to a second to fetch again."""
 
+CLOSE_S = 1.5
+"""What leaving the group may take. It is an answer or two of the coordinator."""
+
 ROOM_SHARE = 8
 """Reading goes on when this part of the budget is free again, so that it does not go record by record."""
 
@@ -318,12 +321,21 @@ class Feed:
 
     def _leave(self) -> None:
         """Gives everything up and leaves the group, the second whatever becomes of the first."""
-        steps: list[Callable[[], None]] = [self._give_up_all, self._consumer.close]
-        for step in steps:
-            try:
-                step()
-            except (FanoutError, KafkaException) as error:
-                logger.warning("%s: the group was not left cleanly: %s", self._reading.topic, error)
+        # A rebalance that waits to be told to us would hold the last commit back. What is read here is nobody's.
+        self._try(lambda: self._consumer.poll(0))
+        self._try(self._give_up_all)
+        # The client can hang in here when a rebalance is under way. All is committed by now: the group notices.
+        closing = threading.Thread(target=self._try, args=[self._consumer.close], name="leave", daemon=True)
+        closing.start()
+        closing.join(CLOSE_S)
+        if closing.is_alive():
+            logger.warning("%s: the group did not let go; it notices at the session timeout", self._reading.topic)
+
+    def _try(self, step: Callable[[], object]) -> None:
+        try:
+            step()
+        except (FanoutError, KafkaException) as error:
+            logger.warning("%s: the group was not left cleanly: %s", self._reading.topic, error)
 
     def _give_up_all(self) -> None:
         self._give_up(list(self._intake.positions()))
