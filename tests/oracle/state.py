@@ -10,18 +10,25 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Self
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from .check import EndState
 from .read import kafka, open_consumer, partitions_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from confluent_kafka import Consumer
 
 __all__ = ["Ends", "committed_offsets", "end_state", "ends", "open_transactions", "unstable"]
 
 _TIMEOUT_S = 30.0
 _MARKERS_S = 5.0
+_COORDINATOR_NOT_READY = (
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+)
 
 
 class Ends:
@@ -59,13 +66,25 @@ def committed_offsets(bootstrap: str, group: str, topic: str) -> dict[int, int]:
     consumer = open_consumer(bootstrap, "read_committed", group)
     try:
         asked = [TopicPartition(topic, number) for number in partitions_of(consumer, topic)]
-        answers = consumer.committed(asked, _TIMEOUT_S)
+        answers = _once_coordinated(lambda: consumer.committed(asked, _TIMEOUT_S))
         for answer in answers:
             if answer.error is not None:
                 raise KafkaException(answer.error)
         return {answer.partition: answer.offset for answer in answers if answer.offset >= 0}
     finally:
         consumer.close()
+
+
+def _once_coordinated(ask: Callable[[], list[TopicPartition]]) -> list[TopicPartition]:
+    """Asks again while a young cluster still makes its coordinators: this client does not."""
+    give_up = time.monotonic() + _TIMEOUT_S
+    while True:
+        try:
+            return ask()
+        except KafkaException as error:
+            if error.args[0].code() not in _COORDINATOR_NOT_READY or time.monotonic() > give_up:
+                raise
+        time.sleep(0.1)
 
 
 def unstable(bootstrap: str, *topics: str) -> dict[str, tuple[int, int]]:
