@@ -1,7 +1,7 @@
 """
 The finished mark of each source partition: every record below it is finished.
 
-The order in which things are read is the proof (DESIGN.md, "Draining"):
+The order in which things are read is the proof (DESIGN.md, "The finished mark"):
 
 1. F, the forward group's offset. All records below F were acknowledged before it was
    committed.
