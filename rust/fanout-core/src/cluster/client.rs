@@ -5,13 +5,13 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use kafka_protocol::messages::{FindCoordinatorRequest, MetadataRequest};
-use kafka_protocol::protocol::{Request, StrBytes};
+use kafka_protocol::protocol::StrBytes;
 
 use super::layout;
 use super::retry::judge;
 use super::{ClientSettings, Failure, TopicLayout};
 use crate::error::{Error, Result};
-use crate::wire::{Address, Connection, Versions};
+use crate::wire::{Address, Answered, Connection, Versions};
 
 /// What a connection is for: a long poll must not hold up a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -121,7 +121,7 @@ impl Client {
     /// # Errors
     ///
     /// [`Failure::Stale`] if the connection failed.
-    pub fn ask<R: Request>(
+    pub fn ask<R: Answered>(
         &mut self,
         node: i32,
         request: &R,
@@ -144,7 +144,7 @@ impl Client {
     /// # Errors
     ///
     /// [`Failure::Stale`] if none could be reached.
-    pub fn ask_any<R: Request>(
+    pub fn ask_any<R: Answered>(
         &mut self,
         request: &R,
         versions: &RangeInclusive<i16>,
@@ -242,7 +242,7 @@ impl Client {
     }
 
     /// Asks the coordinator of a group or transactional id.
-    pub(crate) fn ask_coordinator<R: Request>(
+    pub(crate) fn ask_coordinator<R: Answered>(
         &mut self,
         kind: Coordinates,
         key: &str,

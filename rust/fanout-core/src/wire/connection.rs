@@ -9,6 +9,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 
+use super::shape::{walk, Answered, Part};
 use super::versions::{name, Versions};
 use super::{Address, Cancel, Dial, FramePool, Transport, WireError};
 
@@ -121,7 +122,7 @@ impl Connection {
     /// # Errors
     ///
     /// Any [`WireError`]; all but [`WireError::Version`] leave the connection out of step.
-    pub fn call<R: Request>(
+    pub fn call<R: Answered>(
         &mut self,
         request: &R,
         ours: &RangeInclusive<i16>,
@@ -167,10 +168,21 @@ impl Connection {
     /// # Errors
     ///
     /// If it does not come in time, is too long, or is not what was owed.
-    pub fn receive<R: Request>(&mut self, version: i16) -> Result<R::Response, WireError> {
+    pub fn receive<R: Answered>(&mut self, version: i16) -> Result<R::Response, WireError> {
         let mut body = self.receive_body()?;
-        R::Response::decode(&mut body, version)
-            .map_err(|error| self.broken(format!("{} answer not decoded: {error}", name(R::KEY))))
+        self.decode::<R>(&mut body, version)
+    }
+
+    /// Walks the answer before room is made for what it announces.
+    fn decode<R: Answered>(
+        &self,
+        body: &mut Bytes,
+        version: i16,
+    ) -> Result<R::Response, WireError> {
+        let not_decoded =
+            |problem| self.broken(format!("{} answer not decoded: {problem}", name(R::KEY)));
+        walk(R::shape(version), body).map_err(|problem| not_decoded(problem.to_owned()))?;
+        R::Response::decode(body, version).map_err(|error| not_decoded(error.to_string()))
     }
 
     fn begin<R: Request>(&mut self, version: i16) -> Result<(), WireError> {
@@ -215,6 +227,10 @@ impl Connection {
             return Err(self.broken("an answer is awaited that was never asked for".to_owned()));
         };
         let mut body = self.read_frame()?;
+        let shape = [Part::Fixed(4), Part::Tags(&[])];
+        let fields = if owed.header_version < 1 { 1 } else { 2 };
+        walk(&shape[..fields], &body)
+            .map_err(|problem| self.broken(format!("answer's header not decoded: {problem}")))?;
         let header = ResponseHeader::decode(&mut body, owed.header_version)
             .map_err(|error| self.broken(format!("answer's header not decoded: {error}")))?;
         if header.correlation_id != owed.correlation {
@@ -281,8 +297,7 @@ impl Connection {
                 ApiKey::ApiVersions
             )));
         }
-        let response = kafka_protocol::messages::ApiVersionsResponse::decode(&mut body, 3)
-            .map_err(|error| self.broken(format!("ApiVersions answer not decoded: {error}")))?;
+        let response = self.decode::<ApiVersionsRequest>(&mut body, 3)?;
         self.versions = Versions::from_response(&response);
         Ok(())
     }

@@ -11,6 +11,8 @@ mod address;
 mod cancel;
 mod connection;
 mod frame;
+mod shape;
+mod shapes;
 mod transport;
 mod versions;
 
@@ -18,6 +20,7 @@ pub use address::Address;
 pub use cancel::Cancel;
 pub use connection::{Connection, ConnectionSettings};
 pub use frame::FramePool;
+pub use shape::{Answered, Part};
 pub use transport::{Dial, PlainDial, Transport};
 pub use versions::Versions;
 
