@@ -53,6 +53,7 @@ const PRODUCED: Part = List(&[
     Text,
     Tags(&[(0, LEADER)]),
 ]);
+const MADE_AS: Part = List(&[Text, Text, Fixed(3), END]);
 const NEAR: Part = Tags(&[(0, &[ENDPOINTS])]);
 
 answered!(
@@ -109,6 +110,14 @@ answered!(TxnOffsetCommitRequest, &[Fixed(4), topics!(Fixed(6)), END]);
 answered!(EndTxnRequest, version => match version {
     ..=4 => &[Fixed(6), END],
     _ => &[Fixed(16), END],
+});
+answered!(CreateTopicsRequest, version => match version {
+    ..=6 => &[
+        Fixed(4), List(&[Text, Fixed(2), Text, Fixed(6), MADE_AS, Tags(&[(0, &[Fixed(2)])])]), END,
+    ],
+    _ => &[
+        Fixed(4), List(&[Text, Fixed(18), Text, Fixed(6), MADE_AS, Tags(&[(0, &[Fixed(2)])])]), END,
+    ],
 });
 answered!(
     DeleteTopicsRequest,

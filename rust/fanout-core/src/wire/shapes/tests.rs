@@ -177,6 +177,14 @@ fn answers_of_transactions_have_their_shapes() {
 
 #[test]
 fn the_other_answers_have_their_shapes() {
+    let setting = create_topics_response::CreatableTopicConfigs::default().with_name(text("n"));
+    let made = create_topics_response::CreatableTopicResult::default()
+        .with_name(topic())
+        .with_topic_config_error_code(29)
+        .with_configs(Some(vec![setting; 2]));
+    let answer = CreateTopicsResponse::default().with_topics(vec![made; 2]);
+    holds::<CreateTopicsRequest>(&answer, 5..=7);
+
     let deleted = delete_topics_response::DeletableTopicResult::default()
         .with_name(Some(topic()))
         .with_error_message(Some(text("no")));
