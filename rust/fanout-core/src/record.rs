@@ -98,6 +98,13 @@ impl Tally {
         self.sum = self.sum.wrapping_add(origin.mix());
     }
 
+    /// Adds every record of `partition` from offset `from` to below `end`.
+    pub fn add_range(&mut self, partition: i32, from: i64, end: i64) {
+        for offset in from..end {
+            self.add(Origin { partition, offset });
+        }
+    }
+
     /// Adds all that another tally counted.
     pub fn merge(&mut self, other: Self) {
         self.count += other.count;

@@ -1,120 +1,31 @@
 //! A lane against the twin in memory: whatever goes wrong, every record arrives once and in order.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use fanout_core::clock::ManualClock;
+use bytes::Bytes;
 use fanout_core::error::Error;
-use fanout_core::forward::lane::{Control, Lane, LaneEnd, LanePlan, Outcome, Seams};
+use fanout_core::forward::lane::{LaneEnd, Outcome};
 use fanout_core::forward::memory::{Fault, MemoryCluster};
-use fanout_core::forward::outbox::Outbox;
-use fanout_core::forward::plan::ForwardLimits;
 use fanout_core::forward::seam::Aborted;
-use fanout_core::forward::spread::{Spread, Spreading, Stamping};
-use fanout_core::forward::transaction::TransactionLimits;
+use fanout_core::forward::spread::{Spreading, Stamping};
 use fanout_core::note::Note;
-use fanout_core::record::{Origin, Tally, TopicPartition};
+use fanout_core::record::{Origin, Tally};
 use fanout_core::route::{Partitioner, Policy};
-use kafka_protocol::indexmap::IndexMap;
 use kafka_protocol::protocol::StrBytes;
-use kafka_protocol::records::{
-    Compression, Record, RecordBatchDecoder, RecordBatchEncoder, RecordEncodeOptions, TimestampType,
-};
+use kafka_protocol::records::RecordBatchDecoder;
+use lane::{batch, source, Kind, TARGETS};
 use proptest::prelude::*;
 
-const TARGETS: [i32; 4] = [4, 5, 6, 8];
-/// Runs of one key fill about a batch, so that requests differ in the targets they name.
-const RUN: i64 = 18;
-const KEYS: i64 = 61;
+mod lane;
 
-/// What is told apart in a source batch.
-#[derive(Clone, Copy, Default)]
-struct Kind {
-    producer: Option<i64>,
-    control: bool,
-}
-
-fn record(offset: i64, kind: Kind) -> Record {
-    let key = if kind.control {
-        // Version 0, type 0: the end of an aborted transaction.
-        Bytes::from_static(&[0, 0, 0, 0])
-    } else {
-        Bytes::from(format!("key-{}", offset / RUN % KEYS))
-    };
-    Record {
-        transactional: kind.producer.is_some(),
-        control: kind.control,
-        delete_horizon: false,
-        partition_leader_epoch: 0,
-        producer_id: kind.producer.unwrap_or(-1),
-        producer_epoch: 0,
-        timestamp_type: TimestampType::Creation,
-        offset,
-        sequence: i32::try_from(offset).expect("small"),
-        timestamp: 1_700_000_000_000 + offset,
-        key: Some(key),
-        value: Some(Bytes::from(format!("value {offset}"))),
-        headers: IndexMap::from([(StrBytes::from_static_str("h"), None)]),
-    }
-}
-
-fn batch(offsets: std::ops::Range<i64>, kind: Kind) -> Vec<u8> {
-    let records: Vec<Record> = offsets.map(|offset| record(offset, kind)).collect();
-    let options = RecordEncodeOptions {
-        version: 2,
-        compression: Compression::None,
-    };
-    let mut bytes = BytesMut::new();
-    RecordBatchEncoder::encode(&mut bytes, &records, &options).expect("sound records");
-    bytes.to_vec()
-}
-
-/// A source of `batches` batches of `size` records.
-fn source(batches: i64, size: i64) -> MemoryCluster {
-    let cluster = MemoryCluster::new(2);
-    for start in (0..batches * size).step_by(usize::try_from(size).expect("small")) {
-        cluster.append_source(start + size, batch(start..start + size, Kind::default()));
-    }
-    cluster
-}
-
+/// A run's lane: by key, with origins.
 fn run(cluster: &MemoryCluster, end: i64) -> LaneEnd {
-    let at = TopicPartition::new("orders", 2);
-    let limits = ForwardLimits {
-        fetch_bytes: 64 << 10,
-        batch_bytes: 1024,
-        transaction_bytes: 6 << 10,
-        transaction_ms: 500,
-        lane_memory_bytes: 1 << 20,
-    };
-    let (fetch, produce, commit) = cluster.seams();
-    let seams = Seams {
-        fetch,
-        produce: Outbox::new(produce, at.clone(), 16 << 10),
-        commit,
-    };
     let spreading = Spreading {
         policy: Policy::Key(Partitioner::Xxh3),
         stamping: Stamping::Run,
         codec: None,
     };
-    let spread = Spread::new(at.clone(), &TARGETS, spreading, &limits).expect("there are targets");
-    let plan = LanePlan {
-        at,
-        start: Some(0),
-        end: Some(end),
-        tag: "target".to_owned(),
-        batch_limit_bytes: 1 << 20,
-        limits: TransactionLimits {
-            bytes: 20 << 10,
-            age: Duration::from_secs(3600),
-        },
-        patience: Duration::from_secs(3600),
-    };
-    let control = (Control::default(), Arc::new(ManualClock::default()) as _);
-    Lane::new(plan, seams, spread, control, Arc::default()).run()
+    lane::run(cluster, end, spreading).0
 }
 
 /// The origins that a reader of each target sees, in order.

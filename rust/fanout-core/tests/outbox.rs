@@ -7,7 +7,7 @@ use std::rc::Rc;
 use fanout_core::batch::{BatchBuilder, Codec, Packer, SealedBatch, Signature};
 use fanout_core::cluster::Failure;
 use fanout_core::forward::outbox::Outbox;
-use fanout_core::forward::seam::{Answer, Interrupt, Produce, Step};
+use fanout_core::forward::seam::{Answer, Interrupt, Outgoing, Produce, Step};
 use fanout_core::record::TopicPartition;
 
 /// Answers to come, by request, and how many requests have been sent and not answered.
@@ -26,8 +26,8 @@ impl Produce for Scripted {
         Ok(0)
     }
 
-    fn send(&mut self, _node: i32, batches: &[(i32, &[u8])]) -> Result<(), Failure> {
-        let targets = batches.iter().map(|(target, _)| *target).collect();
+    fn send(&mut self, _node: i32, batches: &[Outgoing<'_>]) -> Result<(), Failure> {
+        let targets = batches.iter().map(|batch| batch.target).collect();
         self.0.borrow_mut().owed.push_back(targets);
         Ok(())
     }

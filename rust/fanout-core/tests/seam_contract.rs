@@ -19,7 +19,7 @@ use fanout_core::forward::fetch::KafkaFetch;
 use fanout_core::forward::memory::MemoryCluster;
 use fanout_core::forward::produce::KafkaProduce;
 use fanout_core::forward::scan::tally;
-use fanout_core::forward::seam::{Answer, Commit, Fetch, Interrupt, Produce};
+use fanout_core::forward::seam::{Answer, Commit, Fetch, Interrupt, Outgoing, Produce};
 use fanout_core::record::TopicPartition;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::{CreateTopicsRequest, TopicName};
@@ -185,7 +185,9 @@ fn produce(link: &mut dyn Produce, bytes: &[u8]) -> Answer {
     let give_up = Instant::now() + Duration::from_secs(20);
     loop {
         let node = link.leader(0).expect("led");
-        link.send(node, &[(0, bytes)]).expect("sent");
+        let slices = [&[], bytes];
+        let batch = Outgoing { target: 0, slices };
+        link.send(node, &[batch]).expect("sent");
         let answer = link.receive(node).expect("answered").remove(0);
         if answer.code != 51 || Instant::now() > give_up {
             return answer;

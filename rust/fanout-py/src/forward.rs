@@ -10,7 +10,7 @@ use fanout_core::forward::engine::Engine;
 use fanout_core::forward::lane::Outcome;
 use fanout_core::forward::plan::{ForwardLimits, ForwardPlan};
 use fanout_core::forward::spread::Stamping;
-use fanout_core::forward::stats::{Reason, State, Way, WAYS};
+use fanout_core::forward::stats::{LaneStats as LaneCounters, State};
 use fanout_core::route::{Partitioner, Policy};
 use pyo3::prelude::*;
 
@@ -210,27 +210,16 @@ impl Forwarder {
                 renewals: stats.renewals.load(Relaxed),
                 resends: stats.resends.load(Relaxed),
                 stripped: stats.stripped.load(Relaxed),
-                batches: batches(stats.batches()),
+                batches: batches(stats),
             })
             .collect()
     }
 }
 
-/// Counts under `way:reason`, those above zero.
-fn batches(counts: [u64; WAYS.len()]) -> BTreeMap<String, u64> {
-    let named = WAYS.iter().zip(counts).filter(|&(_, count)| count > 0);
-    named
-        .map(|(&(way, reason), count)| {
-            let way = match way {
-                Way::Splice => "splice",
-                Way::Transcode => "transcode",
-            };
-            let reason = match reason {
-                Reason::Spread => "spread",
-                Reason::Origin => "origin",
-                Reason::Merge => "merge",
-            };
-            (format!("{way}:{reason}"), count)
-        })
+/// Counts under `way:reason`.
+fn batches(stats: &LaneCounters) -> BTreeMap<String, u64> {
+    let counts = stats.batches().into_iter();
+    counts
+        .map(|(way, reason, count)| (format!("{}:{}", way.name(), reason.name()), count))
         .collect()
 }

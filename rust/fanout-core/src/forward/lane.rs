@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::outbox::Outbox;
 use super::seam::{Commit, Fetch, Fetched, Interrupt, Produce, Step};
 use super::spread::{Broken, Carried, Spread};
@@ -183,6 +185,9 @@ impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
     fn own(&mut self, already: bool) -> Step<()> {
         self.stats.set_state(State::Starting);
         self.outbox.clear();
+        if self.outbox.met_corruption() {
+            self.spread.verify_passed();
+        }
         let producer = if already {
             self.commit.renew(self.transaction.producer)?
         } else {
@@ -255,7 +260,7 @@ impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
             // The next fetch is under way while this one is worked on.
             self.ask(next)?;
             self.note(&fetched, next);
-            if let Some(broken) = self.spread_all(&visible, next)? {
+            if let Some(broken) = self.spread_all((&visible, &fetched.records), next)? {
                 self.end_transaction()?;
                 return Err(Interrupt::Stop(broken.halted(&self.plan.at)));
             }
@@ -292,15 +297,23 @@ impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
 
     /// Spreads every visible batch and commits when that is due; a broken one is returned,
     /// and everything before it was carried.
-    fn spread_all(&mut self, visible: &[Visible<'_>], next: i64) -> Step<Option<Broken>> {
+    fn spread_all(
+        &mut self,
+        (visible, fetched): (&[Visible<'_>], &Bytes),
+        next: i64,
+    ) -> Step<Option<Broken>> {
         let end = self.plan.end.unwrap_or(i64::MAX);
+        self.spread.look_at(visible);
         for found in visible {
             let bounds = (self.transaction.position, end);
             if bounds.0 >= end {
                 return Ok(None);
             }
             let spread = match found {
-                Ok(batch) => self.spread.batch(batch, bounds, &mut self.outbox)?,
+                Ok(batch) => {
+                    let found = (batch, fetched);
+                    self.spread.batch(found, bounds, &mut self.outbox)?
+                }
                 Err(broken) => Err(broken.clone()),
             };
             match spread {

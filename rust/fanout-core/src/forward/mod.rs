@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!          ┌──────────────────────────── lane (one thread) ────────────────────────────┐
-//! fetch ─▶ visible ─▶ spread (walk, route, splice) ─▶ outbox ─▶ produce ─▶ transaction ─▶ commit
+//! fetch ─▶ visible ─▶ spread (pass, or walk, route, splice) ─▶ outbox ─▶ produce ─▶ transaction ─▶ commit
 //!          │ aborted and control                      │ kept until                     │ offset and tally
 //!          │ batches left out                         │ acknowledged                   │ with the records
 //! ```
@@ -11,12 +11,14 @@
 //! `seam` is what a lane needs of a cluster, and `memory` its twin for tests ·
 //! `scan` looks without carrying.
 
+mod builders;
 pub mod commit;
 pub mod engine;
 pub mod fetch;
 pub mod lane;
 pub mod memory;
 pub mod outbox;
+mod pass;
 pub mod plan;
 pub mod produce;
 pub mod scan;

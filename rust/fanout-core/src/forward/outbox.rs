@@ -13,11 +13,16 @@
 //! 4. Base offsets of a target only grow. One that does not is a sequence used
 //!    twice, which the broker answers with success and drops: silent loss.
 
+mod parcel;
+mod resend;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::seam::{Answer, Interrupt, Produce, Step};
+pub use parcel::Load;
+use parcel::Parcel;
+
+use super::seam::{Answer, Interrupt, Outgoing, Produce, Step};
 use super::verdict::{judge_answer, Verdict};
-use crate::batch::SealedBatch;
 use crate::cluster::Failure;
 use crate::record::TopicPartition;
 
@@ -29,17 +34,6 @@ const REQUEST_BYTES: usize = 512 * 1024;
 
 /// Requests that the budget holds, at least: fewer would leave the broker idle.
 const REQUESTS_HELD: usize = 8;
-
-/// A batch with its target and its place in the order of posting.
-#[derive(Debug)]
-struct Parcel {
-    target: i32,
-    number: u64,
-    sealed: SealedBatch,
-    /// Source offset of its first record.
-    first_offset: i64,
-    sent: bool,
-}
 
 /// The batches of one lane that the target has not acknowledged yet.
 pub struct Outbox<P> {
@@ -59,6 +53,7 @@ pub struct Outbox<P> {
     last_base: BTreeMap<i32, i64>,
     spare: Vec<Vec<u8>>,
     resends: u64,
+    met_corruption: bool,
 }
 
 impl<P: Produce> Outbox<P> {
@@ -80,6 +75,7 @@ impl<P: Produce> Outbox<P> {
             last_base: BTreeMap::new(),
             spare: Vec::new(),
             resends: 0,
+            met_corruption: false,
         }
     }
 
@@ -92,6 +88,12 @@ impl<P: Produce> Outbox<P> {
     #[must_use]
     pub fn resends(&self) -> u64 {
         self.resends
+    }
+
+    /// Whether a broker found a checksum wrong that we had not compared: see `Passing::verify`.
+    #[must_use]
+    pub fn met_corruption(&self) -> bool {
+        self.met_corruption
     }
 
     /// Bytes posted since the transaction began.
@@ -125,13 +127,14 @@ impl<P: Produce> Outbox<P> {
     /// # Errors
     ///
     /// If a batch sent earlier cannot be delivered.
-    pub fn post(&mut self, target: i32, sealed: SealedBatch, first_offset: i64) -> Step<()> {
-        let size = sealed.bytes().len();
+    pub fn post(&mut self, target: i32, load: impl Into<Load>, first_offset: i64) -> Step<()> {
+        let load = load.into();
+        let size = load.len();
         self.posted += 1;
         let parcel = Parcel {
             target,
             number: self.posted,
-            sealed,
+            load,
             first_offset,
             sent: false,
         };
@@ -180,7 +183,7 @@ impl<P: Produce> Outbox<P> {
             let Some(parcel) = queue.pop_front() else {
                 continue;
             };
-            self.ready_bytes -= parcel.sealed.bytes().len();
+            self.ready_bytes -= parcel.load.len();
             match self.produce.leader(target) {
                 Ok(node) => requests.entry(node).or_default().push(parcel),
                 Err(Failure::Stop(error)) => return Err(Interrupt::Stop(error)),
@@ -205,10 +208,7 @@ impl<P: Produce> Outbox<P> {
 
     fn send(&mut self, node: i32, mut parcels: Vec<Parcel>) -> Step<()> {
         self.note_sent(node, &mut parcels);
-        let batches: Vec<_> = parcels
-            .iter()
-            .map(|parcel| (parcel.target, parcel.sealed.bytes()))
-            .collect();
+        let batches: Vec<_> = parcels.iter().map(outgoing).collect();
         let sent = self.produce.send(node, &batches);
         self.flying.entry(node).or_default().push_back(parcels);
         match sent {
@@ -267,11 +267,17 @@ impl<P: Produce> Outbox<P> {
             let answer = answers.iter().find(|answer| answer.target == parcel.target);
             match judge_answer(answer, &self.source, parcel.first_offset) {
                 Verdict::Acknowledged(base) => self.acknowledged(parcel, base)?,
-                Verdict::Again(reason) => {
+                // Damaged at the source, perhaps: only a lane that compares checksums can tell where.
+                Verdict::Corrupt(reason) if parcel.load.is_unchecked() && !self.met_corruption => {
+                    self.met_corruption = true;
+                    return Err(Interrupt::Renew(reason));
+                }
+                // Else a byte flipped between us and the broker; ours are still right.
+                Verdict::Again(reason) | Verdict::Corrupt(reason) => {
                     why = reason;
                     failed.push(parcel);
                 }
-                Verdict::OutOfOrder if follows(&parcel, behind) => failed.push(parcel),
+                Verdict::OutOfOrder if parcel.follows(behind) => failed.push(parcel),
                 Verdict::OutOfOrder => {
                     return Err(Interrupt::Renew(format!(
                         "target partition {} answers out of order",
@@ -286,7 +292,7 @@ impl<P: Produce> Outbox<P> {
 
     fn acknowledged(&mut self, parcel: Parcel, base: Option<i64>) -> Step<()> {
         self.gate_open = true;
-        self.held_bytes = self.held_bytes.saturating_sub(parcel.sealed.bytes().len());
+        self.held_bytes = self.held_bytes.saturating_sub(parcel.load.len());
         if let Some(base) = base {
             let before = self.last_base.insert(parcel.target, base);
             if before.is_some_and(|before| base <= before) {
@@ -296,98 +302,16 @@ impl<P: Produce> Outbox<P> {
                 )));
             }
         }
-        self.spare.push(parcel.sealed.into_buffer());
+        self.spare.extend(parcel.load.into_buffer());
         Ok(())
-    }
-
-    fn recover_after(&mut self, node: i32, failure: Failure) -> Step<()> {
-        let reason = reason_of(failure)?;
-        let lost = self.flying.remove(&node).unwrap_or_default();
-        self.produce.refresh(&[node]);
-        self.recover(lost.into_iter().flatten().collect(), reason)
-    }
-
-    /// Drains what is in flight, then sends everything unacknowledged again, in order, one request at a time.
-    fn recover(&mut self, mut unsent: Vec<Parcel>, reason: String) -> Step<()> {
-        tracing::debug!(source = %self.source, %reason, "sending again");
-        while let Some((node, requests)) = self.flying.pop_first() {
-            let mut requests = requests.into_iter();
-            while let Some(request) = requests.next() {
-                if let Ok(answers) = self.produce.receive(node) {
-                    let (failed, _) = self.sort_out(request, &answers, &unsent)?;
-                    unsent.extend(failed);
-                } else {
-                    self.produce.refresh(&[node]);
-                    unsent.extend(request);
-                    unsent.extend(requests.by_ref().flatten());
-                }
-            }
-        }
-        unsent.sort_by_key(|parcel| parcel.number);
-        self.resend(unsent, reason)
-    }
-
-    fn resend(&mut self, mut unsent: Vec<Parcel>, mut reason: String) -> Step<()> {
-        let mut tries = 0;
-        while !unsent.is_empty() {
-            self.produce.pause(tries, &reason)?;
-            tries += 1;
-            self.produce.refresh(&[]);
-            let node = match self.produce.leader(unsent[0].target) {
-                Ok(node) => node,
-                Err(failure) => {
-                    reason = reason_of(failure)?;
-                    continue;
-                }
-            };
-            let (mut request, rest) = self.first_of_each(unsent, node);
-            unsent = rest;
-            self.note_sent(node, &mut request);
-            let batches: Vec<_> = request
-                .iter()
-                .map(|parcel| (parcel.target, parcel.sealed.bytes()))
-                .collect();
-            let sent = self.produce.send(node, &batches);
-            match sent.and_then(|()| self.produce.receive(node)) {
-                Ok(answers) => {
-                    let before = request.len();
-                    let (failed, why) = self.sort_out(request, &answers, &[])?;
-                    if failed.len() < before {
-                        tries = 0;
-                    } else {
-                        reason = why;
-                    }
-                    unsent.extend(failed);
-                }
-                Err(failure) => {
-                    reason = reason_of(failure)?;
-                    self.produce.refresh(&[node]);
-                    unsent.extend(request);
-                }
-            }
-            unsent.sort_by_key(|parcel| parcel.number);
-        }
-        Ok(())
-    }
-
-    /// Splits off the oldest batch of each target that `node` leads.
-    fn first_of_each(&mut self, unsent: Vec<Parcel>, node: i32) -> (Vec<Parcel>, Vec<Parcel>) {
-        let mut seen = BTreeSet::new();
-        unsent.into_iter().partition(|parcel| {
-            let first = seen.insert(parcel.target);
-            first
-                && self
-                    .produce
-                    .leader(parcel.target)
-                    .is_ok_and(|leader| leader == node)
-        })
     }
 }
 
-/// Whether an older batch of the same target is among `unsent`.
-fn follows(parcel: &Parcel, unsent: &[Parcel]) -> bool {
-    let mut older = unsent.iter().filter(|other| other.number < parcel.number);
-    older.any(|other| other.target == parcel.target)
+fn outgoing(parcel: &Parcel) -> Outgoing<'_> {
+    Outgoing {
+        target: parcel.target,
+        slices: parcel.load.slices(),
+    }
 }
 
 /// What there is to say before trying again; a failure that no try cures ends the lane.

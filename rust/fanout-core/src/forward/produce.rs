@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 use uuid::Uuid;
 
-use super::seam::{Answer, Interrupt, Produce, Step};
+use super::seam::{Answer, Interrupt, Outgoing, Produce, Step};
 use crate::cluster::{Client, Failure, Use};
 use crate::error::Error;
 
 /// Version 12 adds partitions to the transaction by itself.
 const PRODUCE: RangeInclusive<i16> = 12..=12;
 
-/// Batches below this size are copied beside the framing: cheaper than another slice to the kernel.
+/// Stretches below this size are copied beside the framing: cheaper than another slice to the kernel.
 const COPIED_BELOW: usize = 2048;
 
 /// Every in-sync replica, always: with fewer, "exactly once" is a word.
@@ -61,7 +61,7 @@ impl Produce for KafkaProduce {
         }))
     }
 
-    fn send(&mut self, node: i32, batches: &[(i32, &[u8])]) -> Result<(), Failure> {
+    fn send(&mut self, node: i32, batches: &[Outgoing<'_>]) -> Result<(), Failure> {
         let timeout = self.client.settings().connection.answer_timeout;
         let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
         let mut framing = std::mem::take(&mut self.framing);
@@ -120,17 +120,17 @@ impl Produce for KafkaProduce {
     }
 }
 
-/// Where a batch goes between two stretches of framing: its place in `framing`, and its bytes.
+/// Where bytes go between two stretches of framing: their place in `framing`, and they.
 struct Cut<'a> {
     at: usize,
-    batch: &'a [u8],
+    bytes: &'a [u8],
 }
 
-/// Writes all of the body but the large batches into `framing`; returns where those belong.
+/// Writes all of the body but the long stretches of batches into `framing`; returns where those belong.
 fn frame<'a>(
     framing: &mut Vec<u8>,
     (transactional_id, timeout_ms, topic): (&str, i32, &str),
-    batches: &[(i32, &'a [u8])],
+    batches: &[Outgoing<'a>],
 ) -> Vec<Cut<'a>> {
     framing.clear();
     compact_string(framing, transactional_id);
@@ -140,16 +140,16 @@ fn frame<'a>(
     compact_string(framing, topic);
     uvarint(framing, batches.len() + 1);
     let mut cuts = Vec::with_capacity(batches.len());
-    for &(target, batch) in batches {
+    for &Outgoing { target, slices } in batches {
         framing.extend_from_slice(&target.to_be_bytes());
-        uvarint(framing, batch.len() + 1);
-        if batch.len() < COPIED_BELOW {
-            framing.extend_from_slice(batch);
-        } else {
-            cuts.push(Cut {
-                at: framing.len(),
-                batch,
-            });
+        uvarint(framing, slices[0].len() + slices[1].len() + 1);
+        for bytes in slices {
+            if bytes.len() < COPIED_BELOW {
+                framing.extend_from_slice(bytes);
+            } else {
+                let at = framing.len();
+                cuts.push(Cut { at, bytes });
+            }
         }
         framing.push(0);
     }
@@ -163,7 +163,7 @@ fn parts<'a>(framing: &'a [u8], cuts: &[Cut<'a>]) -> Vec<&'a [u8]> {
     let mut from = 0;
     for cut in cuts {
         parts.push(&framing[from..cut.at]);
-        parts.push(cut.batch);
+        parts.push(cut.bytes);
         from = cut.at;
     }
     parts.push(&framing[from..]);
@@ -209,7 +209,8 @@ mod tests {
     fn a_hand_framed_request_reads_back_as_the_protocol_says() {
         let (small, large) = (vec![1_u8; 100], vec![2_u8; 5000]);
         let mut framing = Vec::new();
-        let batches = [(3, &small[..]), (130, &large[..])];
+        let batches = [(3, [&[], &small[..]]), (130, [&large[..61], &large[61..]])]
+            .map(|(target, slices)| Outgoing { target, slices });
         let cuts = frame(&mut framing, ("fanout.g.t.0", 30_000, "orders"), &batches);
         let mut body = Bytes::from(parts(&framing, &cuts).concat());
 

@@ -81,6 +81,15 @@ pub struct Answer {
     pub message: String,
 }
 
+/// One batch of a Produce request.
+#[derive(Debug, Clone, Copy)]
+pub struct Outgoing<'a> {
+    /// Target partition.
+    pub target: i32,
+    /// Its bytes, in two stretches: of a batch that passes, our header and the source's records.
+    pub slices: [&'a [u8]; 2],
+}
+
 /// Writes to the target partitions: one request in, one answer out, in order, per node.
 pub trait Produce {
     /// Which broker leads `target`.
@@ -95,7 +104,7 @@ pub trait Produce {
     /// # Errors
     ///
     /// If the connection is gone: every request to `node` without an answer has an unknown outcome.
-    fn send(&mut self, node: i32, batches: &[(i32, &[u8])]) -> Result<(), Failure>;
+    fn send(&mut self, node: i32, batches: &[Outgoing<'_>]) -> Result<(), Failure>;
 
     /// Waits for the answer to the oldest request to `node`.
     ///

@@ -1,17 +1,18 @@
 //! From a source batch to the target's builders: walk, route, splice.
 
-use std::sync::Arc;
+use bytes::Bytes;
 
+use super::builders::Builders;
 use super::outbox::Outbox;
+use super::pass::Passing;
 use super::plan::ForwardLimits;
-use super::seam::{Interrupt, Produce, Step};
+use super::seam::{Produce, Step};
 use super::stats::{Reason, Way};
-use crate::batch::{
-    Batch, BatchBuilder, BatchError, Codec, Packer, Record, Signature, Stamp, Unpacker,
-};
-use crate::cluster::producers::{Producer as Owner, NOBODY};
+use super::visible::Visible;
+use crate::batch::{Batch, BatchError, BatchHeader, Codec, Unpacker};
+use crate::cluster::producers::Producer as Owner;
 use crate::error::Error;
-use crate::record::{Origin, Tally, TopicPartition};
+use crate::record::{Tally, TopicPartition};
 use crate::route::{Policy, Router};
 
 /// What a record gains on its way.
@@ -55,6 +56,11 @@ impl Broken {
         }
     }
 
+    /// The same place, with what was carried of its batch.
+    pub(super) fn after(self, carried: Tally) -> Self {
+        Self { carried, ..self }
+    }
+
     pub(super) fn halted(self, at: &TopicPartition) -> Error {
         Error::Halted {
             at: at.clone(),
@@ -79,20 +85,26 @@ pub(super) struct Carried {
     pub(super) reason: Reason,
 }
 
-/// A target partition with the batch that grows for it.
-struct Target {
-    partition: i32,
-    builder: BatchBuilder,
-    /// Source offset of the first record in the builder.
-    first_offset: i64,
-    /// Sequence of the next batch in this epoch.
-    sequence: i32,
-    /// Bytes posted so far, packed.
-    posted: u64,
+impl Carried {
+    /// Nothing yet of a batch that is opened because of `reason`.
+    fn opened(header: &BatchHeader, reason: Reason) -> Self {
+        let way = match header.codec() {
+            Codec::None => Way::Splice,
+            Codec::Gzip | Codec::Snappy | Codec::Lz4 | Codec::Zstd => Way::Transcode,
+        };
+        Self {
+            tally: Tally::default(),
+            stripped: 0,
+            next: header.next_offset(),
+            way,
+            reason,
+        }
+    }
 }
 
 /// Spreads the batches of one lane's source over its targets.
 pub struct Spread {
+    passing: Passing,
     unpacker: Unpacker,
     builders: Builders,
 }
@@ -108,6 +120,7 @@ impl Spread {
     ) -> Option<Self> {
         let router = Router::new(how.policy, targets.to_vec())?;
         Some(Self {
+            passing: Passing::new(how),
             unpacker: Unpacker::new(limits.lane_memory_bytes),
             builders: Builders::new(at, router, how, limits.batch_bytes),
         })
@@ -118,24 +131,49 @@ impl Spread {
         self.builders.begin(owner);
     }
 
-    /// Spreads the records of `batch` within `bounds` over the builders; full ones are posted.
+    /// From now on checksums are compared even of batches that pass: the broker has refused one.
+    pub(super) fn verify_passed(&mut self) {
+        self.passing.verify();
+    }
+
+    /// Looks at what one fetch brought before its batches are spread.
+    pub(super) fn look_at(&mut self, visible: &[Visible<'_>]) {
+        self.passing.look_at(visible);
+    }
+
+    /// Sends `batch`, which lies in `fetched`, on whole, or spreads its records within `bounds`
+    /// over the builders; full ones are posted.
     ///
     /// The inner result tells a broken batch, up to which everything was carried.
     pub(super) fn batch<P: Produce>(
         &mut self,
-        batch: &Batch<'_>,
+        (batch, fetched): (&Batch<'_>, &Bytes),
         bounds: (i64, i64),
         outbox: &mut Outbox<P>,
     ) -> Step<Result<Carried, Broken>> {
         let header = &batch.header;
-        let from = header.base_offset.max(bounds.0);
+        let broken = |error: BatchError| {
+            let from = header.base_offset.max(bounds.0);
+            Ok(Err(Broken::at(from, &error)))
+        };
+        let Some(reason) = self.passing.obstacle(header, bounds) else {
+            if let Err(error) = self.passing.check(batch) {
+                return broken(error);
+            }
+            let payload = fetched.slice_ref(batch.payload());
+            return Ok(Ok(self.builders.pass((batch, payload), outbox)?));
+        };
         self.builders.pack_as(header.codec(), outbox)?;
         let payload = batch
             .verify_crc()
             .and_then(|()| self.unpacker.unpack(batch));
         match payload {
-            Ok(payload) => self.builders.walk((batch, payload), bounds, outbox),
-            Err(error) => Ok(Err(Broken::at(from, &error))),
+            Ok(payload) => {
+                let carried = Carried::opened(header, reason);
+                self.builders
+                    .walk((batch, payload), bounds, carried, outbox)
+            }
+            Err(error) => broken(error),
         }
     }
 
@@ -147,198 +185,4 @@ impl Spread {
     pub fn post_all<P: Produce>(&mut self, outbox: &mut Outbox<P>) -> Step<()> {
         self.builders.post_all(outbox)
     }
-}
-
-/// One growing batch a target.
-struct Builders {
-    at: TopicPartition,
-    /// `<topic>/<partition>/`, where the origin is written as text.
-    place: Arc<str>,
-    how: Spreading,
-    router: Router,
-    targets: Vec<Target>,
-    owner: Owner,
-    codec: Codec,
-    batch_bytes: usize,
-    packer: Packer,
-}
-
-impl Builders {
-    fn new(at: TopicPartition, router: Router, how: Spreading, batch_bytes: usize) -> Self {
-        let target = |&partition: &i32| Target {
-            partition,
-            builder: BatchBuilder::with_capacity(batch_bytes),
-            first_offset: 0,
-            sequence: 0,
-            posted: 0,
-        };
-        Self {
-            place: format!("{at}/").into(),
-            at,
-            how,
-            targets: router.targets().iter().map(target).collect(),
-            router,
-            owner: NOBODY,
-            codec: how.codec.unwrap_or(Codec::None),
-            batch_bytes,
-            packer: Packer::default(),
-        }
-    }
-
-    /// A new transaction begins: builders are empty and sequences start at 0.
-    fn begin(&mut self, owner: Owner) {
-        self.owner = owner;
-        for target in &mut self.targets {
-            target.builder.clear();
-            target.sequence = 0;
-        }
-    }
-
-    /// Batches are packed as the source's own unless told otherwise: one batch has one codec.
-    fn pack_as<P: Produce>(&mut self, source: Codec, outbox: &mut Outbox<P>) -> Step<()> {
-        let codec = self.how.codec.unwrap_or(source);
-        if codec != self.codec {
-            self.post_all(outbox)?;
-            self.codec = codec;
-        }
-        Ok(())
-    }
-
-    fn post_all<P: Produce>(&mut self, outbox: &mut Outbox<P>) -> Step<()> {
-        for index in 0..self.targets.len() {
-            if !self.targets[index].builder.is_empty() {
-                self.post(index, outbox)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn walk<P: Produce>(
-        &mut self,
-        (batch, payload): (&Batch<'_>, &[u8]),
-        (from, end): (i64, i64),
-        outbox: &mut Outbox<P>,
-    ) -> Step<Result<Carried, Broken>> {
-        let header = &batch.header;
-        let mut carried = self.carried_by(batch);
-        let mut reached = header.base_offset.max(from);
-        let broken = |offset, tally, error: &BatchError| Broken {
-            carried: tally,
-            ..Broken::at(offset, error)
-        };
-        let records = match batch.records(payload) {
-            Ok(records) => records,
-            Err(error) => return Ok(Err(broken(reached, carried.tally, &error))),
-        };
-        let whole = self.router.takes_batches().then(|| self.emptiest());
-        for record in records {
-            let record = match record {
-                Ok(record) => record,
-                Err(error) => return Ok(Err(broken(reached, carried.tally, &error))),
-            };
-            let offset = header.offset_of(record.offset_delta);
-            if offset < from || offset >= end {
-                continue;
-            }
-            let timestamp = header.timestamp_of(record.timestamp_delta);
-            let index = whole.unwrap_or_else(|| self.router.for_record(record.key));
-            match self.push(index, &record, (offset, timestamp), outbox)? {
-                Ok(stripped) => carried.stripped += stripped,
-                Err(error) => return Ok(Err(broken(reached, carried.tally, &error))),
-            }
-            carried.tally.add(Origin {
-                partition: self.at.partition,
-                offset,
-            });
-            reached = offset + 1;
-        }
-        Ok(Ok(carried))
-    }
-
-    /// Puts one record into its target's builder, which is posted first where it has no room.
-    #[inline]
-    fn push<P: Produce>(
-        &mut self,
-        index: usize,
-        record: &Record<'_>,
-        (offset, timestamp): (i64, i64),
-        outbox: &mut Outbox<P>,
-    ) -> Step<Result<u64, BatchError>> {
-        let place;
-        let stamp = match self.how.stamping {
-            Stamping::None => Stamp::None,
-            Stamping::Run => Stamp::Run(Origin {
-                partition: self.at.partition,
-                offset,
-            }),
-            Stamping::Text => {
-                place = Arc::clone(&self.place);
-                Stamp::Text {
-                    place: &place,
-                    offset,
-                }
-            }
-        };
-        let target = &mut self.targets[index];
-        if target.builder.is_empty() {
-            target.first_offset = offset;
-        } else if !target.builder.fits(record, stamp, self.batch_bytes) {
-            self.post(index, outbox)?;
-            self.targets[index].first_offset = offset;
-        }
-        let pushed = self.targets[index].builder.push(record, timestamp, stamp);
-        Ok(pushed.map(|stripped| stripped as u64))
-    }
-
-    fn post<P: Produce>(&mut self, index: usize, outbox: &mut Outbox<P>) -> Step<()> {
-        let target = &mut self.targets[index];
-        let signature = Signature {
-            id: self.owner.id,
-            epoch: self.owner.epoch,
-            sequence: target.sequence,
-            transactional: true,
-        };
-        let spare = outbox.spare_buffer();
-        let sealed = target
-            .builder
-            .seal(signature, self.codec, &mut self.packer, spare)
-            .map_err(|error| {
-                Interrupt::Stop(Broken::at(target.first_offset, &error).halted(&self.at))
-            })?;
-        target.posted += sealed.bytes().len() as u64;
-        target.sequence = next_sequence(target.sequence, sealed.record_count());
-        outbox.post(target.partition, sealed, target.first_offset)
-    }
-
-    /// The target that was given least so far.
-    fn emptiest(&mut self) -> usize {
-        let targets = &self.targets;
-        self.router
-            .for_batch(|index| targets[index].posted + targets[index].builder.len() as u64)
-    }
-
-    fn carried_by(&self, batch: &Batch<'_>) -> Carried {
-        let header = &batch.header;
-        let way = match header.codec() {
-            Codec::None => Way::Splice,
-            Codec::Gzip | Codec::Snappy | Codec::Lz4 | Codec::Zstd => Way::Transcode,
-        };
-        let reason = match (self.how.policy, self.how.stamping) {
-            (Policy::Key(_) | Policy::RoundRobin, _) => Reason::Spread,
-            (Policy::Batch, Stamping::Run | Stamping::Text) => Reason::Origin,
-            (Policy::Batch, Stamping::None) => Reason::Merge,
-        };
-        Carried {
-            tally: Tally::default(),
-            stripped: 0,
-            next: header.next_offset(),
-            way,
-            reason,
-        }
-    }
-}
-
-/// The sequence after a batch: it wraps from 2^31 − 1 to 0.
-fn next_sequence(sequence: i32, records: i32) -> i32 {
-    sequence.wrapping_add(records) & i32::MAX
 }

@@ -5,32 +5,76 @@ use std::sync::atomic::{AtomicI64, AtomicU64, AtomicU8, Ordering::Relaxed};
 /// How a source batch travelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
+    /// Whole, with another header.
+    Pass,
     /// Its records were spread into new batches.
     Splice,
     /// It was unpacked first.
     Transcode,
 }
 
-/// Why a source batch could not travel whole.
+impl Way {
+    const ALL: [Self; 3] = [Self::Pass, Self::Splice, Self::Transcode];
+
+    /// The name in metrics and summaries.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Splice => "splice",
+            Self::Transcode => "transcode",
+        }
+    }
+}
+
+/// Why a source batch travelled so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
+    /// Nothing stood in the way of passing it.
+    Whole,
     /// Its records go to several targets.
     Spread,
     /// Each record gets an origin header.
     Origin,
+    /// The user wants another codec.
+    Codec,
+    /// Its records bear the broker's append time, which only a batch of ours can keep.
+    AppendTime,
+    /// Compaction has left holes in it, or a time to drop tombstones at.
+    Compacted,
+    /// Only a part of it is to be carried.
+    Cut,
     /// It is merged with its neighbours into larger batches.
     Merge,
 }
 
-/// Every way with every reason, in the order of [`LaneStats::batches`].
-pub const WAYS: [(Way, Reason); 6] = [
-    (Way::Splice, Reason::Spread),
-    (Way::Splice, Reason::Origin),
-    (Way::Splice, Reason::Merge),
-    (Way::Transcode, Reason::Spread),
-    (Way::Transcode, Reason::Origin),
-    (Way::Transcode, Reason::Merge),
-];
+impl Reason {
+    const ALL: [Self; 8] = [
+        Self::Whole,
+        Self::Spread,
+        Self::Origin,
+        Self::Codec,
+        Self::AppendTime,
+        Self::Compacted,
+        Self::Cut,
+        Self::Merge,
+    ];
+
+    /// The name in metrics and summaries.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Whole => "whole",
+            Self::Spread => "spread",
+            Self::Origin => "origin",
+            Self::Codec => "codec",
+            Self::AppendTime => "append-time",
+            Self::Compacted => "compacted",
+            Self::Cut => "cut",
+            Self::Merge => "merge",
+        }
+    }
+}
 
 /// Where a lane stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,21 +110,26 @@ pub struct LaneStats {
     pub resends: AtomicU64,
     /// Reserved headers from outside that were stripped.
     pub stripped: AtomicU64,
-    batches: [AtomicU64; WAYS.len()],
+    batches: [[AtomicU64; Reason::ALL.len()]; Way::ALL.len()],
 }
 
 impl LaneStats {
     /// Counts one source batch.
     pub fn count_batch(&self, way: Way, reason: Reason) {
-        if let Some(at) = WAYS.iter().position(|&known| known == (way, reason)) {
-            self.batches[at].fetch_add(1, Relaxed);
-        }
+        self.batches[way as usize][reason as usize].fetch_add(1, Relaxed);
     }
 
-    /// Source batches by way and reason, in the order of [`WAYS`].
+    /// Source batches by way and reason, those that came.
     #[must_use]
-    pub fn batches(&self) -> [u64; WAYS.len()] {
-        std::array::from_fn(|at| self.batches[at].load(Relaxed))
+    pub fn batches(&self) -> Vec<(Way, Reason, u64)> {
+        let cells = Way::ALL.into_iter().zip(&self.batches);
+        cells
+            .flat_map(|(way, row)| {
+                let counts = Reason::ALL.into_iter().zip(row);
+                counts.map(move |(reason, count)| (way, reason, count.load(Relaxed)))
+            })
+            .filter(|&(.., count)| count > 0)
+            .collect()
     }
 
     /// Notes where the lane stands.

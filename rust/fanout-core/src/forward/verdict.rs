@@ -16,6 +16,8 @@ pub(super) enum Verdict {
     Acknowledged(Option<i64>),
     /// Send it again, the same bytes.
     Again(String),
+    /// The broker finds its checksum wrong.
+    Corrupt(String),
     /// An earlier batch of its target is missing.
     OutOfOrder,
     /// The lane must act.
@@ -45,8 +47,7 @@ pub(super) fn judge_answer(
         // The broker has it already: the first answer was lost on the way.
         Some(E::DuplicateSequenceNumber) => Verdict::Acknowledged(None),
         Some(E::OutOfOrderSequenceNumber) => Verdict::OutOfOrder,
-        // A byte flipped between us and the broker; ours are still right.
-        Some(E::CorruptMessage) => Verdict::Again(words()),
+        Some(E::CorruptMessage) => Verdict::Corrupt(words()),
         Some(error) if clouds_the_transaction(error) => {
             Verdict::Interrupt(Interrupt::Renew(words()))
         }

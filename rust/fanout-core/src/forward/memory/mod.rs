@@ -16,7 +16,7 @@ use bytes::Bytes;
 pub use store::Fault;
 use store::{leads, Fate, Store, NOT_LEADER};
 
-use super::seam::{Aborted, Answer, Commit, Fetch, Fetched, Interrupt, Produce, Step};
+use super::seam::{Aborted, Answer, Commit, Fetch, Fetched, Interrupt, Outgoing, Produce, Step};
 use crate::cluster::groups::Committed;
 use crate::cluster::producers::{fenced, Producer};
 use crate::cluster::Failure;
@@ -175,16 +175,16 @@ impl Produce for MemoryProduce {
         Ok(leads(*self.known_leader.get_or_insert(now), target))
     }
 
-    fn send(&mut self, node: i32, batches: &[(i32, &[u8])]) -> Result<(), Failure> {
+    fn send(&mut self, node: i32, batches: &[Outgoing<'_>]) -> Result<(), Failure> {
         let mut store = self.cluster.store();
         let fault = store.produce_fault(batches);
         let mut answers = Vec::new();
-        for &(target, bytes) in batches {
+        for &Outgoing { target, slices } in batches {
             let (code, base_offset) = match fault {
                 Some(Fault::ProduceCode(code)) => (code, -1),
                 Some(Fault::ProduceAt(_, wanted, code)) if wanted == target => (code, -1),
                 _ if leads(store.even_leader, target) != node => (NOT_LEADER, -1),
-                _ => store.append(target, bytes),
+                _ => store.append(target, &slices.concat()),
             };
             answers.push(Answer {
                 target,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::batch::{Batch, BatchHeader};
 use crate::cluster::groups::Committed;
 use crate::cluster::producers::Producer;
-use crate::forward::seam::Aborted;
+use crate::forward::seam::{Aborted, Outgoing};
 
 pub(super) const NOT_LEADER: i16 = 6;
 const OUT_OF_ORDER: i16 = 45;
@@ -82,7 +82,7 @@ impl Store {
     }
 
     /// The fault of the next Produce request, if it has one; leaders move before it.
-    pub(super) fn produce_fault(&mut self, batches: &[(i32, &[u8])]) -> Option<Fault> {
+    pub(super) fn produce_fault(&mut self, batches: &[Outgoing<'_>]) -> Option<Fault> {
         if self
             .take_fault(|fault| fault == Fault::LeadersMove)
             .is_some()
@@ -91,7 +91,7 @@ impl Store {
         }
         match self.faults.front_mut() {
             Some(Fault::ProduceAt(ahead, wanted, _)) => {
-                if !batches.iter().any(|(target, _)| target == wanted) {
+                if !batches.iter().any(|batch| batch.target == *wanted) {
                     return None;
                 }
                 if *ahead == 0 {

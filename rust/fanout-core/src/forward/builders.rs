@@ -1,0 +1,237 @@
+//! The batches that grow for the targets of one lane, one a target.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::outbox::Outbox;
+use super::seam::{Interrupt, Produce, Step};
+use super::spread::{Broken, Carried, Spreading, Stamping};
+use super::stats::{Reason, Way};
+use crate::batch::{
+    Batch, BatchBuilder, BatchError, Codec, Packer, PassedBatch, Record, Signature, Stamp,
+};
+use crate::cluster::producers::{Producer as Owner, NOBODY};
+use crate::record::{Origin, Tally, TopicPartition};
+use crate::route::Router;
+
+/// A target partition with the batch that grows for it.
+struct Target {
+    partition: i32,
+    builder: BatchBuilder,
+    /// Source offset of the first record in the builder.
+    first_offset: i64,
+    /// Sequence of the next batch in this epoch.
+    sequence: i32,
+    /// Bytes posted so far, packed.
+    posted: u64,
+}
+
+/// One growing batch a target.
+pub(super) struct Builders {
+    at: TopicPartition,
+    /// `<topic>/<partition>/`, where the origin is written as text.
+    place: Arc<str>,
+    how: Spreading,
+    router: Router,
+    targets: Vec<Target>,
+    owner: Owner,
+    codec: Codec,
+    batch_bytes: usize,
+    packer: Packer,
+}
+
+impl Builders {
+    pub(super) fn new(
+        at: TopicPartition,
+        router: Router,
+        how: Spreading,
+        batch_bytes: usize,
+    ) -> Self {
+        let target = |&partition: &i32| Target {
+            partition,
+            builder: BatchBuilder::with_capacity(batch_bytes),
+            first_offset: 0,
+            sequence: 0,
+            posted: 0,
+        };
+        Self {
+            place: format!("{at}/").into(),
+            at,
+            how,
+            targets: router.targets().iter().map(target).collect(),
+            router,
+            owner: NOBODY,
+            codec: how.codec.unwrap_or(Codec::None),
+            batch_bytes,
+            packer: Packer::default(),
+        }
+    }
+
+    /// A new transaction begins: builders are empty and sequences start at 0.
+    pub(super) fn begin(&mut self, owner: Owner) {
+        self.owner = owner;
+        for target in &mut self.targets {
+            target.builder.clear();
+            target.sequence = 0;
+        }
+    }
+
+    /// Batches are packed as the source's own unless told otherwise: one batch has one codec.
+    pub(super) fn pack_as<P: Produce>(
+        &mut self,
+        source: Codec,
+        outbox: &mut Outbox<P>,
+    ) -> Step<()> {
+        let codec = self.how.codec.unwrap_or(source);
+        if codec != self.codec {
+            self.post_all(outbox)?;
+            self.codec = codec;
+        }
+        Ok(())
+    }
+
+    pub(super) fn post_all<P: Produce>(&mut self, outbox: &mut Outbox<P>) -> Step<()> {
+        for index in 0..self.targets.len() {
+            if !self.targets[index].builder.is_empty() {
+                self.post(index, outbox)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn walk<P: Produce>(
+        &mut self,
+        (batch, payload): (&Batch<'_>, &[u8]),
+        (from, end): (i64, i64),
+        mut carried: Carried,
+        outbox: &mut Outbox<P>,
+    ) -> Step<Result<Carried, Broken>> {
+        let header = &batch.header;
+        let mut reached = header.base_offset.max(from);
+        let broken = |offset, tally, error: &BatchError| Broken::at(offset, error).after(tally);
+        let records = match batch.records(payload) {
+            Ok(records) => records,
+            Err(error) => return Ok(Err(broken(reached, carried.tally, &error))),
+        };
+        let whole = self.router.takes_batches().then(|| self.emptiest());
+        for record in records {
+            let record = match record {
+                Ok(record) => record,
+                Err(error) => return Ok(Err(broken(reached, carried.tally, &error))),
+            };
+            let offset = header.offset_of(record.offset_delta);
+            if offset < from || offset >= end {
+                continue;
+            }
+            let timestamp = header.timestamp_of(record.timestamp_delta);
+            let index = whole.unwrap_or_else(|| self.router.for_record(record.key));
+            match self.push(index, &record, (offset, timestamp), outbox)? {
+                Ok(stripped) => carried.stripped += stripped,
+                Err(error) => return Ok(Err(broken(reached, carried.tally, &error))),
+            }
+            carried.tally.add(Origin {
+                partition: self.at.partition,
+                offset,
+            });
+            reached = offset + 1;
+        }
+        Ok(Ok(carried))
+    }
+
+    /// Puts one record into its target's builder, which is posted first where it has no room.
+    #[inline]
+    fn push<P: Produce>(
+        &mut self,
+        index: usize,
+        record: &Record<'_>,
+        (offset, timestamp): (i64, i64),
+        outbox: &mut Outbox<P>,
+    ) -> Step<Result<u64, BatchError>> {
+        let place;
+        let stamp = match self.how.stamping {
+            Stamping::None => Stamp::None,
+            Stamping::Run => Stamp::Run(Origin {
+                partition: self.at.partition,
+                offset,
+            }),
+            Stamping::Text => {
+                place = Arc::clone(&self.place);
+                Stamp::Text {
+                    place: &place,
+                    offset,
+                }
+            }
+        };
+        let target = &mut self.targets[index];
+        if target.builder.is_empty() {
+            target.first_offset = offset;
+        } else if !target.builder.fits(record, stamp, self.batch_bytes) {
+            self.post(index, outbox)?;
+            self.targets[index].first_offset = offset;
+        }
+        let pushed = self.targets[index].builder.push(record, timestamp, stamp);
+        Ok(pushed.map(|stripped| stripped as u64))
+    }
+
+    /// Sends a whole batch on to the emptiest target.
+    pub(super) fn pass<P: Produce>(
+        &mut self,
+        (batch, payload): (&Batch<'_>, Bytes),
+        outbox: &mut Outbox<P>,
+    ) -> Step<Carried> {
+        let index = self.emptiest();
+        let passed = PassedBatch::new(batch, payload, self.signature(index));
+        let target = &mut self.targets[index];
+        target.posted += passed.len() as u64;
+        target.sequence = next_sequence(target.sequence, passed.record_count());
+        let (first, next) = (batch.header.base_offset, batch.header.next_offset());
+        outbox.post(target.partition, passed, first)?;
+        let mut tally = Tally::default();
+        tally.add_range(self.at.partition, first, next);
+        Ok(Carried {
+            tally,
+            stripped: 0,
+            next,
+            way: Way::Pass,
+            reason: Reason::Whole,
+        })
+    }
+
+    /// Who writes the next batch of a target, and with which sequence.
+    fn signature(&self, index: usize) -> Signature {
+        Signature {
+            id: self.owner.id,
+            epoch: self.owner.epoch,
+            sequence: self.targets[index].sequence,
+            transactional: true,
+        }
+    }
+
+    fn post<P: Produce>(&mut self, index: usize, outbox: &mut Outbox<P>) -> Step<()> {
+        let signature = self.signature(index);
+        let target = &mut self.targets[index];
+        let spare = outbox.spare_buffer();
+        let sealed = target
+            .builder
+            .seal(signature, self.codec, &mut self.packer, spare)
+            .map_err(|error| {
+                Interrupt::Stop(Broken::at(target.first_offset, &error).halted(&self.at))
+            })?;
+        target.posted += sealed.bytes().len() as u64;
+        target.sequence = next_sequence(target.sequence, sealed.record_count());
+        outbox.post(target.partition, sealed, target.first_offset)
+    }
+
+    /// The target that was given least so far.
+    fn emptiest(&mut self) -> usize {
+        let targets = &self.targets;
+        self.router
+            .for_batch(|index| targets[index].posted + targets[index].builder.len() as u64)
+    }
+}
+
+/// The sequence after a batch: it wraps from 2^31 − 1 to 0.
+fn next_sequence(sequence: i32, records: i32) -> i32 {
+    sequence.wrapping_add(records) & i32::MAX
+}

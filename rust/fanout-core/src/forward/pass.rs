@@ -1,0 +1,102 @@
+//! Whether a batch may travel whole, and if not, why.
+
+use super::spread::{Spreading, Stamping};
+use super::stats::Reason;
+use super::visible::Visible;
+use crate::batch::{Batch, BatchError, BatchHeader, Codec};
+use crate::route::Policy;
+
+/// Mean bytes of a fetch's batches below which they are merged, and above which that ends.
+///
+/// Each produced batch costs a broker about as much as the bytes of a few KB, and us a
+/// part of a request. Between the two the way stays as it was.
+const MERGE: (usize, usize) = (4 << 10, 8 << 10);
+
+/// Merging packed batches unpacks and packs them again: that pays only for smaller ones.
+const MERGE_PACKED: (usize, usize) = (1 << 10, 2 << 10);
+
+/// What a lane's batches are asked before they pass.
+#[derive(Debug)]
+pub(super) struct Passing {
+    how: Spreading,
+    merges: bool,
+    verifies: bool,
+}
+
+impl Passing {
+    pub(super) fn new(how: Spreading) -> Self {
+        Self {
+            how,
+            merges: false,
+            verifies: false,
+        }
+    }
+
+    /// From now on a batch's checksum is compared before it passes: the broker has refused one.
+    pub(super) fn verify(&mut self) {
+        self.verifies = true;
+    }
+
+    /// The broker compares the checksum of what passes; we do only after it refused one.
+    pub(super) fn check(&self, batch: &Batch<'_>) -> Result<(), BatchError> {
+        if self.verifies {
+            return batch.verify_crc();
+        }
+        Ok(())
+    }
+
+    /// Looks at the batches of one fetch: are they worth merging?
+    pub(super) fn look_at(&mut self, visible: &[Visible<'_>]) {
+        let headers = || visible.iter().flatten().map(|batch| &batch.header);
+        let Some(first) = headers().next() else {
+            return;
+        };
+        let (below, above) = match first.codec() {
+            Codec::None => MERGE,
+            Codec::Gzip | Codec::Snappy | Codec::Lz4 | Codec::Zstd => MERGE_PACKED,
+        };
+        let mean = headers().map(BatchHeader::total_len).sum::<usize>() / headers().count();
+        // A single one has nobody to be merged with in its fetch, but its neighbours come.
+        self.merges = mean < if self.merges { above } else { below };
+    }
+
+    /// Why a batch within `[from, end)` cannot pass; `None` if it can.
+    ///
+    /// What the user asked for comes before what the batch is.
+    pub(super) fn obstacle(&self, header: &BatchHeader, bounds: (i64, i64)) -> Option<Reason> {
+        let Spreading {
+            policy,
+            stamping,
+            codec,
+        } = self.how;
+        let reason = match (policy, stamping) {
+            (Policy::Key(_) | Policy::RoundRobin, _) => Some(Reason::Spread),
+            (Policy::Batch, Stamping::Run | Stamping::Text) => Some(Reason::Origin),
+            (Policy::Batch, Stamping::None) => None,
+        };
+        let recoded = codec.is_some_and(|codec| codec != header.codec());
+        reason
+            .or(recoded.then_some(Reason::Codec))
+            .or_else(|| unfit(header))
+            .or_else(|| cut(header, bounds))
+            .or(self.merges.then_some(Reason::Merge))
+    }
+}
+
+/// What a broker refuses in a batch, or takes and serves wrongly.
+fn unfit(header: &BatchHeader) -> Option<Reason> {
+    if header.is_log_append_time() {
+        // Passed, its records would show the producers' times, not the times at which they were appended.
+        return Some(Reason::AppendTime);
+    }
+    if header.has_delete_horizon() || header.record_count != header.last_offset_delta + 1 {
+        return Some(Reason::Compacted);
+    }
+    None
+}
+
+/// A batch that reaches over an end of what is to be carried is opened.
+fn cut(header: &BatchHeader, (from, end): (i64, i64)) -> Option<Reason> {
+    let whole = header.base_offset >= from && header.next_offset() <= end;
+    (!whole).then_some(Reason::Cut)
+}
