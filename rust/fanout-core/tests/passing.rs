@@ -1,5 +1,13 @@
 //! Batches that travel whole: what is patched, what is left alone, and which do not pass.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::unwrap_used,
+    reason = "small numbers that the test itself chose"
+)]
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
