@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import pytest
 from confluent_kafka import Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
@@ -104,6 +105,23 @@ def test_a_record_too_large_for_the_target_halts_its_lane(kafka: Kafka, topics: 
 
     assert stage.halted_at() == large
     stage.check_others()
+
+
+@pytest.mark.parametrize("route", ["key", "batch"])
+def test_a_target_of_small_batches_is_given_small_ones(kafka: Kafka, topics: Topics, route: str) -> None:
+    stage = stage_on(kafka.bootstrap, topics, Recipe(), {"max.message.bytes": "2000"})
+    for codec in ("none", "lz4"):
+        stage.generator.write(Chunk(records=3_000, codec=codec))
+
+    arguments = (*stage.arguments, "--route", route, "--until", "end")
+    ran = fanout(kafka.bootstrap, *arguments, timeout_s=60).require()
+
+    source = stage.generator.topic
+    carried = Carried(bootstrap=kafka.bootstrap, source=source, target=stage.target, group=stage.group)
+    prove(carried, replace(stage.expectation(), placement=java_placement(4) if route == "key" else None))
+    ways = {way for lane in ran.document["lanes"] for way in lane["batches"]}
+    wanted = {"splice:size", "transcode:size"} if route == "batch" else {"splice:spread", "transcode:spread"}
+    assert ways >= wanted, ways
 
 
 def produce_large(stage: Stage, *, partition: int, size: int) -> int:

@@ -1,16 +1,58 @@
-//! Deleting a topic by its id, so that one made again under the same name is safe.
+//! Topics as a whole: the longest batch one takes; deleting one by its id, so that one made again under its name is safe.
 
 use std::ops::RangeInclusive;
 
+use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
-use kafka_protocol::messages::DeleteTopicsRequest;
+use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::{DeleteTopicsRequest, DescribeConfigsRequest};
+use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
 use super::retry::judge;
-use super::Client;
+use super::{Client, Failure};
 use crate::error::Result;
 
 const DELETE_TOPICS: RangeInclusive<i16> = 6..=6;
+const DESCRIBE_CONFIGS: RangeInclusive<i16> = 4..=4;
+
+/// Kafka's number of a topic among the things that have settings.
+const TOPIC: i8 = 2;
+
+/// The topic setting that bounds a batch, in bytes.
+const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
+
+/// The longest batch that `topic` takes, in bytes; `None` where we may not read its settings.
+///
+/// # Errors
+///
+/// If no broker answers, or the topic does not exist.
+pub fn most_batch_bytes(client: &mut Client, topic: &str) -> Result<Option<usize>> {
+    let wanted = DescribeConfigsResource::default()
+        .with_resource_type(TOPIC)
+        .with_resource_name(StrBytes::from_string(topic.to_owned()))
+        .with_configuration_keys(Some(vec![StrBytes::from_static_str(MAX_MESSAGE_BYTES)]));
+    let request = DescribeConfigsRequest::default().with_resources(vec![wanted]);
+    client.retry(|client| {
+        let response = client.ask_any(&request, &DESCRIBE_CONFIGS)?;
+        let Some(answer) = response.results.first() else {
+            let reason = format!("DescribeConfigs says nothing of topic {topic}");
+            return Err(Failure::Stale(reason));
+        };
+        if answer.error_code.err() == Some(ResponseError::TopicAuthorizationFailed) {
+            return Ok(None);
+        }
+        judge(
+            "DescribeConfigs",
+            &format!("topic {topic}"),
+            answer.error_code,
+        )?;
+        let mut settings = answer.configs.iter();
+        let found = settings.find(|setting| setting.name.as_str() == MAX_MESSAGE_BYTES);
+        let value = found.and_then(|setting| setting.value.as_deref());
+        Ok(value.and_then(|value| value.parse().ok()))
+    })
+}
 
 /// Deletes the topic with this id.
 ///

@@ -174,13 +174,16 @@ impl Builders {
         Ok(pushed.map(|stripped| stripped as u64))
     }
 
-    /// Sends a whole batch on to the emptiest target.
+    /// Sends a whole batch on to the emptiest target, behind the records that its builder holds.
     pub(super) fn pass<P: Produce>(
         &mut self,
         (batch, payload): (&Batch<'_>, Bytes),
         outbox: &mut Outbox<P>,
     ) -> Step<Carried> {
         let index = self.emptiest();
+        if !self.targets[index].builder.is_empty() {
+            self.post(index, outbox)?;
+        }
         let passed = PassedBatch::new(batch, payload, self.signature(index));
         let target = &mut self.targets[index];
         target.posted += passed.len() as u64;

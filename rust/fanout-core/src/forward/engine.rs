@@ -16,6 +16,7 @@ use super::produce::KafkaProduce;
 use super::spread::Spread;
 use super::stats::{LaneStats, State};
 use crate::cluster::ends::{offsets, Place};
+use crate::cluster::topics::most_batch_bytes;
 use crate::cluster::{Client, ClientSettings};
 use crate::error::{Error, Result};
 use crate::record::{Tally, TopicPartition};
@@ -34,6 +35,8 @@ pub struct Engine {
 struct Target {
     id: Uuid,
     partitions: i32,
+    /// The longest batch it takes.
+    most_batch_bytes: usize,
 }
 
 impl Engine {
@@ -129,17 +132,22 @@ impl Engine {
                 remedy: "choose among its partitions".to_owned(),
             });
         }
-        let target = client.retry(|client| {
+        let (id, partitions) = client.retry(|client| {
             let layout = client.layout(&plan.target)?;
-            Ok(Target {
-                id: layout.id,
-                partitions: layout.partitions,
-            })
+            Ok((layout.id, layout.partitions))
         })?;
-        plan.check_allotments(target.partitions)?;
+        plan.check_allotments(partitions)?;
+        let most_batch_bytes = most_batch_bytes(&mut client, &plan.target)?;
+        if most_batch_bytes.is_none() {
+            tracing::warn!(topic = %plan.target, "max.message.bytes may not be read (DescribeConfigs on the topic): taken for large enough");
+        }
         // A partition made a moment ago is named in metadata before its leader takes batches.
         offsets(&mut client, &plan.target, Place::Stable)?;
-        Ok(target)
+        Ok(Target {
+            id,
+            partitions,
+            most_batch_bytes: most_batch_bytes.unwrap_or(usize::MAX),
+        })
     }
 
     /// A lane's panic ends that lane alone, as an error like any other.
@@ -163,7 +171,9 @@ impl Engine {
         let id = plan.transactional_id(partition);
         let client = || Client::new(self.client());
         let targets = plan.targets(partition, target.partitions);
-        let limits = plan.limits.for_targets(targets.len());
+        let limits = plan
+            .limits
+            .for_targets(targets.len(), target.most_batch_bytes);
         let produce = KafkaProduce::new(client(), (&plan.target, target.id), &id);
         let seams = Seams {
             fetch: KafkaFetch::new(client(), at.clone(), limits.fetch_bytes)?,
@@ -194,6 +204,7 @@ impl Engine {
             })?;
         let clock = plan.client.clock.clone();
         let control = (self.control.clone(), clock);
+        let spread = spread.with_target_limit(target.most_batch_bytes);
         Ok(Lane::new(lane, seams, spread, control, stats.clone()))
     }
 

@@ -265,7 +265,8 @@ impl<P: Produce> Outbox<P> {
         let mut why = String::new();
         for parcel in request {
             let answer = answers.iter().find(|answer| answer.target == parcel.target);
-            match judge_answer(answer, &self.source, parcel.first_offset) {
+            let place = (parcel.first_offset, parcel.load.len());
+            match judge_answer(answer, &self.source, place) {
                 Verdict::Acknowledged(base) => self.acknowledged(parcel, base)?,
                 // Damaged at the source, perhaps: only a lane that compares checksums can tell where.
                 Verdict::Corrupt(reason) if parcel.load.is_unchecked() && !self.met_corruption => {

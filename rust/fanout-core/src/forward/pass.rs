@@ -19,6 +19,8 @@ const MERGE_PACKED: (usize, usize) = (1 << 10, 2 << 10);
 #[derive(Debug)]
 pub(super) struct Passing {
     how: Spreading,
+    /// The longest batch that the target takes.
+    most_bytes: usize,
     merges: bool,
     verifies: bool,
 }
@@ -27,9 +29,15 @@ impl Passing {
     pub(super) fn new(how: Spreading) -> Self {
         Self {
             how,
+            most_bytes: usize::MAX,
             merges: false,
             verifies: false,
         }
+    }
+
+    /// Batches above `bytes` do not pass: the target would refuse them.
+    pub(super) fn limit(&mut self, bytes: usize) {
+        self.most_bytes = bytes;
     }
 
     /// From now on a batch's checksum is compared before it passes: the broker has refused one.
@@ -79,6 +87,7 @@ impl Passing {
             .or(recoded.then_some(Reason::Codec))
             .or_else(|| unfit(header))
             .or_else(|| cut(header, bounds))
+            .or((header.total_len() > self.most_bytes).then_some(Reason::Size))
             .or(self.merges.then_some(Reason::Merge))
     }
 }

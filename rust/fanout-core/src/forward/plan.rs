@@ -67,11 +67,13 @@ pub struct ForwardLimits {
 }
 
 impl ForwardLimits {
-    /// The same bounds for a lane with so many targets: builders take at most a quarter of its memory.
-    pub(super) fn for_targets(&self, targets: usize) -> Self {
+    /// The same bounds for a lane with so many targets, none of which takes a longer batch than `most_bytes`:
+    /// builders take at most a quarter of its memory.
+    pub(super) fn for_targets(&self, targets: usize, most_bytes: usize) -> Self {
         let share = self.lane_memory_bytes / 4 / targets.max(1);
+        let batch_bytes = self.batch_bytes.min(share).max(LEAST_BATCH_BYTES);
         Self {
-            batch_bytes: self.batch_bytes.min(share).max(LEAST_BATCH_BYTES),
+            batch_bytes: batch_bytes.min(most_bytes),
             ..self.clone()
         }
     }

@@ -10,8 +10,12 @@ use super::seam::{Answer, Interrupt, Outgoing, Produce, Step};
 use crate::cluster::{Client, Failure, Use};
 use crate::error::Error;
 
-/// Version 12 adds partitions to the transaction by itself.
-const PRODUCE: RangeInclusive<i16> = 12..=12;
+/// From version 12 on a request adds its partitions to the transaction by itself; version 13 names the topic
+/// by its id, so that one made again under its name refuses what was meant for the old one.
+const PRODUCE: RangeInclusive<i16> = 12..=13;
+
+/// The first version with topic ids.
+const BY_ID: i16 = 13;
 
 /// Stretches below this size are copied beside the framing: cheaper than another slice to the kernel.
 const COPIED_BELOW: usize = 2048;
@@ -64,14 +68,18 @@ impl Produce for KafkaProduce {
     fn send(&mut self, node: i32, batches: &[Outgoing<'_>]) -> Result<(), Failure> {
         let timeout = self.client.settings().connection.answer_timeout;
         let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+        let connection = self.client.connection(node, Use::Produce)?;
+        let version = connection.version_of::<ProduceRequest>(&PRODUCE)?;
+        let topic = match version {
+            BY_ID.. => Named::ById(self.topic_id),
+            _ => Named::ByName(&self.topic),
+        };
         let mut framing = std::mem::take(&mut self.framing);
         let cuts = frame(
             &mut framing,
-            (&self.transactional_id, timeout_ms, &self.topic),
+            (&self.transactional_id, timeout_ms, topic),
             batches,
         );
-        let connection = self.client.connection(node, Use::Produce)?;
-        let version = connection.version_of::<ProduceRequest>(&PRODUCE)?;
         let sent = connection.send_parts::<ProduceRequest>(version, &parts(&framing, &cuts));
         self.framing = framing;
         sent.map_err(|error| {
@@ -126,10 +134,17 @@ struct Cut<'a> {
     bytes: &'a [u8],
 }
 
+/// How a request names its topic.
+#[derive(Clone, Copy)]
+enum Named<'a> {
+    ByName(&'a str),
+    ById(Uuid),
+}
+
 /// Writes all of the body but the long stretches of batches into `framing`; returns where those belong.
 fn frame<'a>(
     framing: &mut Vec<u8>,
-    (transactional_id, timeout_ms, topic): (&str, i32, &str),
+    (transactional_id, timeout_ms, topic): (&str, i32, Named<'_>),
     batches: &[Outgoing<'a>],
 ) -> Vec<Cut<'a>> {
     framing.clear();
@@ -137,7 +152,10 @@ fn frame<'a>(
     framing.extend_from_slice(&ACKS_ALL.to_be_bytes());
     framing.extend_from_slice(&timeout_ms.to_be_bytes());
     uvarint(framing, 2);
-    compact_string(framing, topic);
+    match topic {
+        Named::ByName(name) => compact_string(framing, name),
+        Named::ById(id) => framing.extend_from_slice(id.as_bytes()),
+    }
     uvarint(framing, batches.len() + 1);
     let mut cuts = Vec::with_capacity(batches.len());
     for &Outgoing { target, slices } in batches {
@@ -208,27 +226,29 @@ mod tests {
     #[test]
     fn a_hand_framed_request_reads_back_as_the_protocol_says() {
         let (small, large) = (vec![1_u8; 100], vec![2_u8; 5000]);
+        let (small, large) = (Bytes::from(small), Bytes::from(large));
         let mut framing = Vec::new();
         let batches = [(3, [&[], &small[..]]), (130, [&large[..61], &large[61..]])]
             .map(|(target, slices)| Outgoing { target, slices });
-        let cuts = frame(&mut framing, ("fanout.g.t.0", 30_000, "orders"), &batches);
-        let mut body = Bytes::from(parts(&framing, &cuts).concat());
+        let id = Uuid::from_u128(7);
+        for (version, topic) in [(12, Named::ByName("orders")), (13, Named::ById(id))] {
+            let cuts = frame(&mut framing, ("fanout.g.t.0", 30_000, topic), &batches);
+            let mut body = Bytes::from(parts(&framing, &cuts).concat());
 
-        let request = ProduceRequest::decode(&mut body, 12).expect("well framed");
+            let request = ProduceRequest::decode(&mut body, version).expect("well framed");
 
-        assert!(body.is_empty());
-        assert_eq!(
-            request.transactional_id.expect("set").as_str(),
-            "fanout.g.t.0"
-        );
-        assert_eq!((request.acks, request.timeout_ms), (-1, 30_000));
-        let topic = &request.topic_data[0];
-        assert_eq!(topic.name.as_str(), "orders");
-        let read: Vec<_> = topic
-            .partition_data
-            .iter()
-            .map(|p| (p.index, p.records.clone()))
-            .collect();
-        assert_eq!(read, [(3, Some(small.into())), (130, Some(large.into()))]);
+            assert!(body.is_empty());
+            let transactional_id = request.transactional_id.expect("set");
+            assert_eq!(transactional_id.as_str(), "fanout.g.t.0");
+            assert_eq!((request.acks, request.timeout_ms), (-1, 30_000));
+            let topic = &request.topic_data[0];
+            let named = (topic.name.as_str(), topic.topic_id);
+            let by_name = ("orders", Uuid::nil());
+            assert_eq!(named, if version == 12 { by_name } else { ("", id) });
+            let read = topic.partition_data.iter();
+            let read: Vec<_> = read.map(|p| (p.index, p.records.clone())).collect();
+            let sent = [(3, Some(small.clone())), (130, Some(large.clone()))];
+            assert_eq!(read, sent);
+        }
     }
 }

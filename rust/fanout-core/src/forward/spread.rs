@@ -126,6 +126,13 @@ impl Spread {
         })
     }
 
+    /// The same for targets that take no longer batch than `bytes`.
+    #[must_use]
+    pub fn with_target_limit(mut self, bytes: usize) -> Self {
+        self.passing.limit(bytes);
+        self
+    }
+
     /// A new transaction begins: builders are empty and sequences start at 0.
     pub fn begin(&mut self, owner: Owner) {
         self.builders.begin(owner);

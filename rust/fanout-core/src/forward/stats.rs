@@ -44,12 +44,14 @@ pub enum Reason {
     Compacted,
     /// Only a part of it is to be carried.
     Cut,
+    /// It is longer than a batch of the target may be.
+    Size,
     /// It is merged with its neighbours into larger batches.
     Merge,
 }
 
 impl Reason {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Whole,
         Self::Spread,
         Self::Origin,
@@ -57,6 +59,7 @@ impl Reason {
         Self::AppendTime,
         Self::Compacted,
         Self::Cut,
+        Self::Size,
         Self::Merge,
     ];
 
@@ -71,6 +74,7 @@ impl Reason {
             Self::AppendTime => "append-time",
             Self::Compacted => "compacted",
             Self::Cut => "cut",
+            Self::Size => "size",
             Self::Merge => "merge",
         }
     }

@@ -24,11 +24,11 @@ pub(super) enum Verdict {
     Interrupt(Interrupt),
 }
 
-/// Judges the answer for a batch whose first record came from `offset` of `source`.
+/// Judges the answer for a batch of so many bytes whose first record came from `offset` of `source`.
 pub(super) fn judge_answer(
     answer: Option<&Answer>,
     source: &TopicPartition,
-    offset: i64,
+    (offset, bytes): (i64, usize),
 ) -> Verdict {
     use ResponseError as E;
     let Some(answer) = answer else {
@@ -56,7 +56,7 @@ pub(super) fn judge_answer(
                 at: source.clone(),
                 offset,
                 problem: format!(
-                    "the batch that begins with this record was refused: {}",
+                    "the batch of {bytes} bytes that begins with this record was refused: {}",
                     words()
                 ),
                 remedy: remedy.to_owned(),
@@ -74,7 +74,7 @@ fn remedy(error: ResponseError) -> Option<&'static str> {
     use ResponseError as E;
     match error {
         E::MessageTooLarge | E::RecordListTooLarge => {
-            Some("raise max.message.bytes of the target topic, then start again: nothing was skipped")
+            Some("raise max.message.bytes of the target topic to that size at least, then start again: nothing was skipped")
         }
         E::InvalidTimestamp => Some(
             "raise message.timestamp.before.max.ms and message.timestamp.after.max.ms of the target topic, then start again",
