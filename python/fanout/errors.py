@@ -4,6 +4,7 @@ Every exception fanout raises on purpose.
 FanoutError
 ├── ConfigError        a setting or argument is missing or wrong: fix it, then start again      exit 2
 ├── RefusedError       what the cluster holds does not allow the work; nothing was changed      exit 5
+├── SecurityError      a broker and this client do not trust each other: TLS or login failed     exit 1
 ├── UnreachableError   no answer from the cluster: the same call may succeed later              exit 75
 ├── BrokerError        a broker answered with an error that waiting does not cure               exit 1
 ├── FencedError        another process owns the work now: this one stops                        exit 6
@@ -26,6 +27,7 @@ __all__ = [
     "NotFinishedError",
     "ProofError",
     "RefusedError",
+    "SecurityError",
     "UnreachableError",
     "WorkError",
 ]
@@ -62,6 +64,18 @@ class RefusedError(FanoutError):
     """What the cluster holds does not allow the work. Nothing was changed."""
 
     exit_code = 5
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(problem, remedy)
+        self.problem = problem
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.problem}: {self.remedy}"
+
+
+class SecurityError(FanoutError):
+    """A broker and this client do not trust each other: certificate, login or the port's language. Not tried again."""
 
     def __init__(self, problem: str, remedy: str) -> None:
         super().__init__(problem, remedy)

@@ -36,6 +36,15 @@ pub enum Error {
         reason: String,
     },
 
+    /// A broker and this client do not trust each other. Trying again does not help.
+    #[error("{problem}: {remedy}")]
+    Security {
+        /// What is wrong, with the broker's address.
+        problem: String,
+        /// What to do about it.
+        remedy: String,
+    },
+
     /// A broker answered with an error that waiting does not cure.
     #[error("{request} for {subject}: {code}: {remedy}")]
     Broker {
@@ -87,6 +96,7 @@ impl Error {
             Self::Unreachable { .. } => true,
             Self::Config { .. }
             | Self::Refused { .. }
+            | Self::Security { .. }
             | Self::Broker { .. }
             | Self::Fenced { .. }
             | Self::Halted { .. }

@@ -12,6 +12,7 @@ pyo3::import_exception!(fanout.errors, ConfigError);
 pyo3::import_exception!(fanout.errors, FencedError);
 pyo3::import_exception!(fanout.errors, HaltedError);
 pyo3::import_exception!(fanout.errors, RefusedError);
+pyo3::import_exception!(fanout.errors, SecurityError);
 pyo3::import_exception!(fanout.errors, UnreachableError);
 pyo3::import_exception!(fanout.errors, WorkError);
 
@@ -20,6 +21,7 @@ pub(crate) fn raise(error: Error) -> PyErr {
     match error {
         Error::Config { setting, problem } => ConfigError::new_err((setting, problem)),
         Error::Refused { problem, remedy } => RefusedError::new_err((problem, remedy)),
+        Error::Security { problem, remedy } => SecurityError::new_err((problem, remedy)),
         Error::Unreachable { reason } => UnreachableError::new_err(reason),
         Error::Broker {
             request,

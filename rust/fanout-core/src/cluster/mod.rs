@@ -16,6 +16,7 @@ pub mod groups;
 mod layout;
 pub mod producers;
 pub mod retry;
+mod security;
 mod settings;
 pub mod topics;
 

@@ -27,6 +27,10 @@ impl From<WireError> for Failure {
             WireError::Io { .. } | WireError::Protocol { .. } | WireError::TooLong { .. } => {
                 Self::Stale(error.to_string())
             }
+            WireError::Refused { address, refusal } => Self::Stop(Error::Security {
+                problem: format!("{address}: {}", refusal.problem),
+                remedy: refusal.remedy,
+            }),
             WireError::Version { .. } => Self::Stop(Error::Refused {
                 problem: error.to_string(),
                 remedy: "fanout needs Apache Kafka 4.0 or newer for exactly-once".to_owned(),

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::security::Security;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
-use crate::wire::{Address, Cancel, ConnectionSettings, Dial, PlainDial};
+use crate::wire::{Address, Cancel, ConnectionSettings, Dial, PlainDial, TokenSource};
 
 /// How a client reaches its cluster and how long it tries.
 #[derive(Clone)]
@@ -36,6 +37,18 @@ impl ClientSettings {
     /// [`Error::Config`] for a property that is missing, malformed, or that
     /// this data plane cannot honour: none is ignored.
     pub fn from_properties(properties: &BTreeMap<String, String>) -> Result<Self> {
+        Self::with_tokens(properties, None)
+    }
+
+    /// The same, with the source of tokens that `sasl.mechanisms = OAUTHBEARER` asks for.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_properties`](Self::from_properties).
+    pub fn with_tokens(
+        properties: &BTreeMap<String, String>,
+        tokens: Option<Arc<dyn TokenSource>>,
+    ) -> Result<Self> {
         let mut settings = Self {
             bootstrap: Vec::new(),
             connection: ConnectionSettings {
@@ -44,15 +57,20 @@ impl ClientSettings {
                 answer_timeout: Duration::from_secs(15),
                 cancel: Cancel::default(),
                 max_answer_bytes: MAX_ANSWER_BYTES,
+                login: None,
             },
             backoff: (Duration::from_millis(20), Duration::from_secs(1)),
             deadline: Duration::from_secs(120),
             dial: Arc::new(PlainDial),
             clock: Arc::new(SystemClock),
         };
+        let mut security = Security::default();
         for (name, value) in properties {
-            settings.apply(name, value)?;
+            if !security.takes(name, value)? {
+                settings.apply(name, value)?;
+            }
         }
+        (settings.dial, settings.connection.login) = security.settle(tokens)?;
         if settings.bootstrap.is_empty() {
             return Err(config(
                 "bootstrap.servers",
@@ -80,13 +98,6 @@ impl ClientSettings {
                     .collect::<Result<_>>()?;
             }
             "client.id" => value.clone_into(&mut self.connection.client_id),
-            "security.protocol" if value.eq_ignore_ascii_case("plaintext") => {}
-            "security.protocol" => {
-                return Err(config(
-                    name,
-                    &format!("`{value}` is not supported by this version, only `plaintext` is"),
-                ))
-            }
             "socket.timeout.ms" | "request.timeout.ms" => {
                 self.connection.answer_timeout = millis(name, value, 1_000)?;
             }
@@ -123,7 +134,7 @@ fn millis(name: &str, value: &str, least: u64) -> Result<Duration> {
     }
 }
 
-fn config(setting: &str, problem: &str) -> Error {
+pub(super) fn config(setting: &str, problem: &str) -> Error {
     Error::Config {
         setting: setting.to_owned(),
         problem: problem.to_owned(),
@@ -157,8 +168,6 @@ mod tests {
 
     #[test]
     fn a_property_that_cannot_be_honoured_is_an_error_that_names_it() {
-        let tls = problem(&[("bootstrap.servers", "a:1"), ("security.protocol", "SSL")]);
-        assert!(tls.starts_with("security.protocol: `SSL`"), "{tls}");
         let unknown = problem(&[("bootstrap.servers", "a:1"), ("linger.ms", "5")]);
         assert!(unknown.starts_with("linger.ms: "), "{unknown}");
         let late = problem(&[("bootstrap.servers", "a:1"), ("socket.timeout.ms", "soon")]);

@@ -374,6 +374,7 @@ impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
             Error::Halted { .. } | Error::Broker { .. } | Error::Refused { .. } => true,
             Error::Fenced { .. }
             | Error::Unreachable { .. }
+            | Error::Security { .. }
             | Error::Config { .. }
             | Error::Work { .. } => false,
         };

@@ -9,15 +9,18 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 
+use super::patience::{write_all_vectored, Patience, TICK};
+use super::probe::{was_hung_up, Speech};
 use super::shape::{walk, Answered, Part};
+use super::token::fresh_for;
 use super::versions::{name, Versions};
-use super::{Address, Cancel, Dial, FramePool, Transport, WireError};
-
-/// How often a waiting read or write looks up to see whether anybody still waits for it.
-const TICK: Duration = Duration::from_millis(250);
+use super::{sasl, Address, Cancel, Dial, FramePool, Login, Refusal, Transport, WireError};
 
 /// Brokers close connections that are idle for ten minutes by default: ours are opened anew before.
 const IDLE: Duration = Duration::from_secs(240);
+
+/// Whoever has not logged in yet is not answered at length, and whoever is not known yet is not read at length.
+const MAX_BYTES_OF_STRANGERS: usize = 1 << 20;
 
 /// What every connection of a client shares.
 #[derive(Debug, Clone)]
@@ -32,6 +35,8 @@ pub struct ConnectionSettings {
     pub cancel: Cancel,
     /// The longest answer that is read; a longer one ends the connection before it is allocated.
     pub max_answer_bytes: usize,
+    /// Who we are to the broker, where it asks.
+    pub login: Option<Login>,
 }
 
 /// An answer still owed by the broker.
@@ -52,23 +57,22 @@ pub struct Connection {
     owed: VecDeque<Owed>,
     out: BytesMut,
     last_used: Instant,
+    /// When to log in again.
+    renew_at: Option<Instant>,
 }
 
 impl Connection {
-    /// Dials `address` and learns which versions it speaks.
+    /// Dials `address`, learns which versions it speaks, and logs in where a login is set.
     ///
     /// # Errors
     ///
-    /// If nothing listens there, or what listens is not Kafka.
+    /// If nothing listens there, what listens is not Kafka, or one side does not trust the other.
     pub fn open(
         dial: &dyn Dial,
         address: &Address,
         settings: &ConnectionSettings,
     ) -> Result<Self, WireError> {
-        let failed = |source| WireError::Io {
-            address: address.clone(),
-            source,
-        };
+        let failed = |source| failed(address, source);
         let transport = dial.dial(address, settings.dial_timeout).map_err(failed)?;
         transport.set_timeout(TICK).map_err(failed)?;
         let mut connection = Self {
@@ -81,12 +85,43 @@ impl Connection {
             owed: VecDeque::new(),
             out: BytesMut::new(),
             last_used: Instant::now(),
+            renew_at: None,
         };
         // A stopped process still accepts: what listens must show in the time of a dial that it speaks.
         connection.settings.answer_timeout = settings.dial_timeout;
-        connection.learn_versions()?;
+        connection.settings.max_answer_bytes =
+            settings.max_answer_bytes.min(MAX_BYTES_OF_STRANGERS);
+        connection.learn_versions().map_err(|error| match error {
+            WireError::Io { address, source } if was_hung_up(&source) => {
+                match dial.doubt(&address, settings.dial_timeout) {
+                    Some(refusal) => WireError::Refused { address, refusal },
+                    None => WireError::Io { address, source },
+                }
+            }
+            other => other,
+        })?;
+        connection.log_in()?;
         connection.settings.answer_timeout = settings.answer_timeout;
+        connection.settings.max_answer_bytes = settings.max_answer_bytes;
         Ok(connection)
+    }
+
+    /// Logs in, at first and again before the session ends. Nothing may be in flight.
+    fn log_in(&mut self) -> Result<(), WireError> {
+        // Not due while it logs in: the requests of a login come through `begin` too.
+        self.renew_at = None;
+        if let Some(login) = self.settings.login.take() {
+            let session = sasl::log_in(self, &login);
+            self.settings.login = Some(login);
+            self.renew_at = session?.map(|lifetime| Instant::now() + fresh_for(lifetime));
+        }
+        Ok(())
+    }
+
+    /// Where it leads to.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.address
     }
 
     /// What the broker announced when the connection was opened.
@@ -186,6 +221,12 @@ impl Connection {
     }
 
     fn begin<R: Request>(&mut self, version: i16) -> Result<(), WireError> {
+        if let Some(due) = self.renew_at {
+            // With answers owed it waits: a lane drains its connection at every commit, long before the last fifth is over.
+            if self.owed.is_empty() && Instant::now() >= due {
+                self.log_in()?;
+            }
+        }
         self.out.clear();
         self.out.put_i32(0);
         let header = RequestHeader::default()
@@ -207,12 +248,8 @@ impl Connection {
         slices.push(IoSlice::new(&self.out));
         slices.extend(parts.iter().map(|part| IoSlice::new(part)));
         let patience = Patience::of(&self.settings);
-        write_all_vectored(&mut *self.transport, &mut slices, &patience).map_err(|source| {
-            WireError::Io {
-                address: self.address.clone(),
-                source,
-            }
-        })?;
+        write_all_vectored(&mut *self.transport, &mut slices, &patience)
+            .map_err(|source| failed(&self.address, source))?;
         self.last_used = Instant::now();
         self.owed.push_back(Owed {
             correlation: self.next_correlation,
@@ -249,6 +286,10 @@ impl Connection {
         let announced = i32::from_be_bytes(prefix);
         let length = usize::try_from(announced).unwrap_or(usize::MAX);
         if length < 4 || length > self.settings.max_answer_bytes {
+            if let Some(speech) = Speech::of(&prefix) {
+                let refusal = speech.refusal();
+                return Err(self.refused(refusal.problem, &refusal.remedy));
+            }
             return Err(WireError::TooLong {
                 address: self.address.clone(),
                 announced,
@@ -271,10 +312,7 @@ impl Connection {
                 }
                 Err(error) => patience.allows(error),
             };
-            step.map_err(|source| WireError::Io {
-                address: self.address.clone(),
-                source,
-            })?;
+            step.map_err(|source| failed(&self.address, source))?;
         }
         Ok(())
     }
@@ -302,6 +340,17 @@ impl Connection {
         Ok(())
     }
 
+    pub(super) fn refused(&self, problem: String, remedy: &str) -> WireError {
+        WireError::Refused {
+            address: self.address.clone(),
+            refusal: Refusal::new(problem, remedy),
+        }
+    }
+
+    pub(super) fn failed(&self, source: io::Error) -> WireError {
+        failed(&self.address, source)
+    }
+
     fn broken(&self, problem: String) -> WireError {
         WireError::Protocol {
             address: self.address.clone(),
@@ -310,51 +359,11 @@ impl Connection {
     }
 }
 
-/// How long one frame may take, however it drips, and whether anybody still waits for it.
-struct Patience {
-    until: Instant,
-    cancel: Cancel,
-}
-
-impl Patience {
-    fn of(settings: &ConnectionSettings) -> Self {
-        Self {
-            until: Instant::now() + settings.answer_timeout,
-            cancel: settings.cancel.clone(),
-        }
+/// A failed stream, or what it failed of where trying again does not help.
+fn failed(address: &Address, source: io::Error) -> WireError {
+    let address = address.clone();
+    match Refusal::of(&source) {
+        Some(refusal) => WireError::Refused { address, refusal },
+        None => WireError::Io { address, source },
     }
-
-    fn check(&self) -> io::Result<()> {
-        if self.cancel.is_cancelled() || Instant::now() > self.until {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        Ok(())
-    }
-
-    /// Whether to go on after `error`: a tick of the socket is none.
-    fn allows(&self, error: io::Error) -> io::Result<()> {
-        match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted => {
-                self.check()
-            }
-            _ => Err(error),
-        }
-    }
-}
-
-/// Writes every byte of `slices`; like the standard library's, which is not stable yet.
-fn write_all_vectored(
-    stream: &mut dyn Transport,
-    mut slices: &mut [IoSlice<'_>],
-    patience: &Patience,
-) -> io::Result<()> {
-    IoSlice::advance_slices(&mut slices, 0);
-    while !slices.is_empty() {
-        match stream.write_vectored(slices) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => IoSlice::advance_slices(&mut slices, written),
-            Err(error) => patience.allows(error)?,
-        }
-    }
-    Ok(())
 }

@@ -1,8 +1,12 @@
 //! One connection to one broker: frames out, frames in, in order.
 //!
 //! ```text
-//! request ─▶ versions (which version both speak) ─▶ frame (header + body) ─▶ transport (TCP; later TLS, SASL)
+//! request ─▶ versions (which version both speak) ─▶ frame (header + body) ─▶ transport (TCP, or tls over it)
 //! ```
+//!
+//! Before its first request a connection is made one that can be trusted: `tls`
+//! (with `trust`, which judges certificates, and `pem`, which reads ours) and `sasl`
+//! (with `scram` and `token`). `probe` finds out what listens where that failed.
 //!
 //! A connection is a blocking socket with a queue of answers still owed. After
 //! any [`WireError`] it is out of step and must be dropped: nothing here retries.
@@ -11,17 +15,32 @@ mod address;
 mod cancel;
 mod connection;
 mod frame;
+mod patience;
+pub mod pem;
+mod probe;
+mod sasl;
+mod scram;
+mod secret;
 mod shape;
 mod shapes;
+mod tls;
+mod token;
 mod transport;
+mod trust;
 mod versions;
 
 pub use address::Address;
 pub use cancel::Cancel;
 pub use connection::{Connection, ConnectionSettings};
 pub use frame::FramePool;
+pub use sasl::Login;
+pub use scram::Hash;
+pub use secret::Secret;
 pub use shape::{Answered, Part};
+pub use tls::{TlsDial, TlsSettings};
+pub use token::{NoToken, Token, TokenSource, Tokens};
 pub use transport::{Dial, PlainDial, Transport};
+pub use trust::Scrutiny;
 pub use versions::Versions;
 
 use std::io;
@@ -36,6 +55,15 @@ pub enum WireError {
         address: Address,
         /// The operating system's own words.
         source: io::Error,
+    },
+
+    /// Broker and client do not trust each other, or do not speak one language. Dialling again does not help.
+    #[error("{address}: {refusal}")]
+    Refused {
+        /// The broker's address.
+        address: Address,
+        /// What is wrong, and what to do.
+        refusal: Refusal,
     },
 
     /// What came back is not an answer to what was asked.
@@ -70,4 +98,36 @@ pub enum WireError {
         /// What fanout speaks.
         wanted: String,
     },
+}
+
+/// What stands between two sides that would have to trust each other.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{problem}: {remedy}")]
+pub struct Refusal {
+    /// What is wrong, in one clause.
+    pub problem: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+impl Refusal {
+    pub(crate) fn new(problem: impl Into<String>, remedy: &str) -> Self {
+        Self {
+            problem: problem.into(),
+            remedy: remedy.to_owned(),
+        }
+    }
+
+    /// Through the seam of streams, which knows errors of input and output only.
+    fn into_io(self) -> io::Error {
+        io::Error::new(io::ErrorKind::PermissionDenied, self)
+    }
+
+    /// The refusal that came through the seam, if it is one.
+    fn of(error: &io::Error) -> Option<Self> {
+        let own = error
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<Self>());
+        own.cloned().or_else(|| tls::late_refusal(error))
+    }
 }

@@ -1,10 +1,11 @@
-//! The seam between frames and sockets: plain TCP here, TLS and SASL behind the same trait later.
+//! The seam between frames and sockets: plain TCP here, TLS in `tls`.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-use super::Address;
+use super::probe::{self, Speech};
+use super::{Address, Refusal};
 
 /// A byte stream to a broker, with a bound on how long one read may wait.
 pub trait Transport: Read + Write + Send {
@@ -24,6 +25,11 @@ pub trait Dial: Send + Sync {
     ///
     /// If no address of the host accepts within `timeout`.
     fn dial(&self, address: &Address, timeout: Duration) -> io::Result<Box<dyn Transport>>;
+
+    /// Why a stream ended before its first answer, where asking again in another language tells.
+    fn doubt(&self, _address: &Address, _timeout: Duration) -> Option<Refusal> {
+        None
+    }
 }
 
 /// Plain TCP.
@@ -39,17 +45,26 @@ impl Transport for TcpStream {
 
 impl Dial for PlainDial {
     fn dial(&self, address: &Address, timeout: Duration) -> io::Result<Box<dyn Transport>> {
-        let mut last = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
-        for candidate in (address.host.as_str(), address.port).to_socket_addrs()? {
-            match TcpStream::connect_timeout(&candidate, timeout) {
-                Ok(stream) => {
-                    stream.set_nodelay(true)?;
-                    socket2::SockRef::from(&stream).set_keepalive(true)?;
-                    return Ok(Box::new(stream));
-                }
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
+        Ok(Box::new(connect(address, timeout)?))
     }
+
+    fn doubt(&self, address: &Address, timeout: Duration) -> Option<Refusal> {
+        probe::speaks_tls(address, timeout).map(Speech::refusal)
+    }
+}
+
+/// A TCP stream to the first address of the host that accepts.
+pub(super) fn connect(address: &Address, timeout: Duration) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
+    for candidate in (address.host.as_str(), address.port).to_socket_addrs()? {
+        match TcpStream::connect_timeout(&candidate, timeout) {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                socket2::SockRef::from(&stream).set_keepalive(true)?;
+                return Ok(stream);
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
