@@ -47,7 +47,7 @@ format: $(VENV)/locked ## rewrite the source in its house format
 	$(BIN)/ruff check --fix-only --quiet
 	$(BIN)/ruff format
 
-bench: build ## figures of this machine: CPU and time a record, beside a confluent-kafka loop and the broker's ceiling
+bench: build ## figures of this machine: CPU and time a record, beside other clients and a forwarder that does nothing
 	@$(BIN)/python bench/run.py
 
 build: $(VENV)/extension $(VENV)/kafka ## .venv, the extension in release mode, the jars of Kafka; nothing is run

@@ -9,7 +9,7 @@ from fanout.demo.cluster import TOOLS
 from fanout.demo.jars import class_path, find_java
 
 if TYPE_CHECKING:
-    from forward.cells import Cell
+    from forward.cells import Source
 
 __all__ = ["CONSUMER", "PRODUCER", "consume", "produce"]
 
@@ -21,9 +21,9 @@ JAVA_OPTIONS = ("-Xmx1g", "-XX:+UseParallelGC")
 TIMEOUT_S = 120
 
 
-def produce(bootstrap: str, topic: str, cell: Cell, records: int) -> float:
-    """Fills `topic` with records of the cell's size; returns the seconds the tool itself counts."""
-    options = ["--record-size", str(cell.record_bytes), "--throughput", "-1"]
+def produce(bootstrap: str, topic: str, source: Source, records: int) -> float:
+    """Fills `topic` with records of the source's size; returns the seconds the tool itself counts."""
+    options = ["--record-size", str(source.record_bytes), "--throughput", "-1"]
     sizes = ["--topic", topic, "--num-records", str(records)]
     told = _java(PRODUCER, [*sizes, *options, "--bootstrap-server", bootstrap, *_properties(PRODUCER_PROPERTIES)])
     # "1000000 records sent, 812345.1 records/sec (77.47 MB/sec), …"

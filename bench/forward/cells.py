@@ -1,85 +1,106 @@
-"""What is carried, and by which movers."""
+"""What is carried, and by which movers: the base cell, one factor at a time around it, and the worst corner."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-__all__ = ["BASE", "CELLS", "LOOP", "RUN", "SOURCE_PARTITIONS", "TARGET_PARTITIONS", "Cell"]
+from forward.movers import Mover, fanout
 
-SOURCE_PARTITIONS = 3
-TARGET_PARTITIONS = 10
+__all__ = ["BASE", "BY_KEY", "CELLS", "CONFLUENT", "FRANZ_GO", "LIBRDKAFKA", "NULL", "PASS", "RUN", "Cell", "Source"]
 
-RUN = "fanout run"
-"""By key inside allotments, with the origin header: what a drain does."""
-FORWARD = "fanout forward"
-"""By murmur2 over all partitions, nothing added: what `fanout forward` does unless told otherwise."""
-ROUND_ROBIN = "fanout forward, no keys"
-"""The same by round-robin."""
-LOOP = "confluent-kafka loop"
-"""consume, produce, commit in transactions: see `loop`."""
+BY_KEY = fanout("by key")
+"""What `fanout forward` does unless told otherwise: murmur2 over all partitions, nothing added."""
+RUN = fanout("by key, origin header", partitioner="xxh3", origin="run", allotments="even")
+"""What a drain does: by xxh3 inside allotments, each record gains the 12-byte header."""
+ROUND_ROBIN = fanout("round-robin", route="round-robin")
+PASS = fanout("whole batches", route="batch")
+UNPACKED = fanout("by key, left unpacked", compression="none")
+
+NULL = Mover(name="null forwarder", kind="null")
+"""Receives and sends the same bytes, nothing else: see native/src/bin/null.rs."""
+LIBRDKAFKA = Mover(name="librdkafka in C", kind="librdkafka")
+FRANZ_GO = Mover(name="franz-go, GOGC=400", kind="franz-go")
+CONFLUENT = Mover(name="confluent-kafka loop", kind="confluent-kafka")
+PEERS = (FRANZ_GO, LIBRDKAFKA, CONFLUENT)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Cell:
-    """One backlog. Every mover carries the same one.
+class Source:
+    """One backlog and the shape of the topic it is carried to.
 
     record_bytes: key (8 bytes) and value together.
     batch_records: records a source batch.
-    transaction_records: how often the loop commits; fanout goes by its own defaults.
-    runs: measured runs of each mover, after one that warms up.
-    ceiling: whether Kafka's own perf tools run too. Not where records are packed, as they write one payload over and
-        over; nor where they are few, as what a JVM costs to start then drowns what they cost.
     """
 
-    name: str
-    records: int
-    record_bytes: int
-    codec: str
-    batch_records: int
-    transaction_records: int
-    runs: int
-    movers: tuple[str, ...]
-    ceiling: bool
+    records: int = 1_000_000
+    record_bytes: int = 100
+    codec: str = "none"
+    batch_records: int = 1000
+    partitions: int = 3
+    targets: int = 10
 
     @property
     def total_bytes(self) -> int:
         """Keys and values of the backlog."""
         return self.records * self.record_bytes
 
+    @property
+    def transaction_records(self) -> int:
+        """How often the peers commit: what they were tuned to. fanout goes by its own defaults."""
+        return 100_000 if self.record_bytes < 1000 else 50_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cell:
+    """A source and its movers, which all carry the same backlog.
+
+    ceiling: whether Kafka's own perf tools run too. Only where records are many, as what a JVM costs to start else
+        drowns what they cost.
+    """
+
+    name: str
+    source: Source
+    movers: tuple[Mover, ...]
+    ceiling: bool = False
+
 
 BASE = Cell(
     name="100 B",
-    records=1_000_000,
-    record_bytes=100,
-    codec="none",
-    batch_records=1000,
-    transaction_records=100_000,
-    runs=5,
-    movers=(RUN, FORWARD, ROUND_ROBIN, LOOP),
+    source=Source(records=2_000_000),
+    movers=(BY_KEY, RUN, ROUND_ROBIN, PASS, NULL, *PEERS),
     ceiling=True,
 )
+_B = Source()
 CELLS = (
     BASE,
     Cell(
-        name="100 B lz4",
-        records=1_000_000,
-        record_bytes=100,
-        codec="lz4",
-        batch_records=1000,
-        transaction_records=100_000,
-        runs=3,
-        movers=(RUN, FORWARD, LOOP),
-        ceiling=False,
+        name="1 KiB",
+        source=replace(_B, records=200_000, record_bytes=1024, batch_records=900),
+        movers=(BY_KEY, RUN, PASS, NULL, *PEERS),
     ),
     Cell(
-        name="1 KiB",
-        records=200_000,
-        record_bytes=1024,
-        codec="none",
-        batch_records=900,
-        transaction_records=50_000,
-        runs=3,
-        movers=(RUN, FORWARD, LOOP),
-        ceiling=False,
+        name="10 KiB",
+        source=replace(_B, records=30_000, record_bytes=10_240, batch_records=90),
+        movers=(BY_KEY, PASS, NULL),
+    ),
+    Cell(name="100 B lz4", source=replace(_B, codec="lz4"), movers=(BY_KEY, UNPACKED, PASS, *PEERS)),
+    Cell(name="100 B zstd", source=replace(_B, codec="zstd"), movers=(BY_KEY, UNPACKED, PASS)),
+    Cell(
+        name="1 KiB lz4",
+        source=replace(_B, records=200_000, record_bytes=1024, batch_records=900, codec="lz4"),
+        movers=(BY_KEY, PASS, *PEERS),
+    ),
+    Cell(name="batches of 10", source=replace(_B, records=500_000, batch_records=10), movers=(BY_KEY, PASS)),
+    Cell(
+        name="batches of 1",
+        source=replace(_B, records=100_000, batch_records=1),
+        movers=(BY_KEY, PASS, FRANZ_GO, LIBRDKAFKA),
+    ),
+    Cell(name="4 to 64", source=replace(_B, partitions=4, targets=64), movers=(BY_KEY, PASS, FRANZ_GO, LIBRDKAFKA)),
+    Cell(name="8 to 256", source=replace(_B, partitions=8, targets=256), movers=(BY_KEY, PASS)),
+    Cell(
+        name="worst corner",
+        source=Source(records=100_000, codec="zstd", batch_records=1, partitions=8, targets=256),
+        movers=(RUN, FRANZ_GO, CONFLUENT),
     ),
 )

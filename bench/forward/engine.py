@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Any
 
 from fanout._fanout import Forwarder, LaneEnd
 from fanout.config.forward import ForwardSettings
-from forward.cells import ROUND_ROBIN, RUN, SOURCE_PARTITIONS
 from forward.order import Order, Usage
-
-ALLOTMENTS = {0: range(4), 1: range(4, 7), 2: range(7, 10)}
 
 
 def main() -> None:
@@ -30,23 +28,34 @@ def main() -> None:
 
 
 def settings(order: Order) -> ForwardSettings:
-    """All defaults but the way of routing."""
-    is_run = order.mover == RUN
+    """All defaults, but for what the order names."""
+    chosen: dict[str, Any] = {
+        "route": "key",
+        "partitioner": "murmur2",
+        "allotments": None,
+        "origin": "none",
+        "compression": "same",
+        **order.settings,
+    }
+    if chosen["allotments"] == "even":
+        chosen["allotments"] = _even(order.targets, len(order.ends))
     return ForwardSettings(
         properties={"bootstrap.servers": order.bootstrap},
         source=order.source,
         target=order.target,
         group=order.target,
         transactional_prefix=f"fanout.{order.target}",
-        partitions=range(SOURCE_PARTITIONS),
+        partitions=list(order.ends),
         start=dict.fromkeys(order.ends, 0),
         end=order.ends,
-        route="round-robin" if order.mover == ROUND_ROBIN else "key",
-        partitioner="xxh3" if is_run else "murmur2",
-        allotments={source: list(targets) for source, targets in ALLOTMENTS.items()} if is_run else None,
-        origin="run" if is_run else "none",
-        compression="same",
+        **chosen,
     )
+
+
+def _even(targets: int, sources: int) -> dict[int, list[int]]:
+    """Neighbouring targets for each source, as evenly as they go."""
+    bounds = [source * targets // sources for source in range(sources + 1)]
+    return {source: list(range(bounds[source], bounds[source + 1])) for source in range(sources)}
 
 
 def _watch(forwarder: Forwarder, usage: Usage) -> None:

@@ -1,4 +1,4 @@
-"""What a carrying process is told on its stdin, and what it tells of itself on its stdout when it is done."""
+"""What a carrying process is told in its arguments, and what it tells of itself on its stdout when it is done."""
 
 from __future__ import annotations
 
@@ -14,29 +14,41 @@ __all__ = ["Order", "Usage"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Order:
-    """One backlog to carry.
+    """One backlog to carry. A program in any language reads it as `name=value`, one an argument.
 
     ends: source partition → first offset not to carry; each begins at 0.
+    settings: of a fanout mover; others need not read them.
     """
 
-    mover: str
     bootstrap: str
     source: str
     target: str
+    targets: int
     records: int
     ends: dict[int, int]
     codec: str
     transaction_records: int
+    settings: dict[str, Any]
 
-    def to_json(self) -> str:
-        """One line."""
-        return json.dumps(dataclasses.asdict(self))
+    def arguments(self) -> list[str]:
+        """As they are given to a program."""
+        told = {
+            **{field.name: getattr(self, field.name) for field in dataclasses.fields(self)},
+            "ends": ",".join(f"{partition}:{end}" for partition, end in self.ends.items()),
+            "settings": json.dumps(self.settings),
+        }
+        return [f"{name}={value}" for name, value in told.items()]
 
     @classmethod
     def read(cls) -> Self:
         """The order of this process."""
-        told = json.load(sys.stdin)
-        return cls(**{**told, "ends": {int(partition): end for partition, end in told["ends"].items()}})
+        told: dict[str, Any] = dict(argument.split("=", 1) for argument in sys.argv[1:])
+        pairs = (pair.split(":") for pair in told["ends"].split(","))
+        told["ends"] = {int(partition): int(end) for partition, end in pairs}
+        told["settings"] = json.loads(told["settings"])
+        for name in ("targets", "records", "transaction_records"):
+            told[name] = int(told[name])
+        return cls(**told)
 
 
 class Usage:

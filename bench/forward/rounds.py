@@ -7,21 +7,26 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
 
 from forward import ceiling, topics
-from forward.cells import LOOP, SOURCE_PARTITIONS, TARGET_PARTITIONS, Cell
+from forward.cells import Cell, Source
+from forward.movers import BENCH, Mover, program_of
 from forward.order import Order
+from peers.build import MissingError
 
 if TYPE_CHECKING:
     from fanout.demo.cluster import Cluster
 
-__all__ = ["CellResult", "Run", "measure"]
+__all__ = ["Result", "Run", "Subject", "ceilings", "measure", "subjects_of"]
 
-TIMEOUT_S = 180
+TIMEOUT_S = 240
+STARTS = 3
+"""How often a mover's start is measured: a backlog of so few records that only the start costs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,79 +44,154 @@ class Run:
     renewals: int = 0
 
 
-@dataclass(kw_only=True, slots=True)
-class CellResult:
-    """A cell with the runs of each mover, in the order of the rounds; the one that warms up is not among them."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Subject:
+    """One mover with one backlog, under the name it is reported by."""
 
-    cell: Cell
+    name: str
+    source: Source
+    mover: Mover
+
+
+@dataclass(kw_only=True, slots=True)
+class Result:
+    """The runs of each subject, in the order of the rounds; the one that warms up is not among them.
+
+    starts: what each subject used for hardly any records.
+    """
+
+    name: str
+    subjects: Sequence[Subject]
     runs: dict[str, list[Run]] = field(default_factory=dict)
+    starts: dict[str, list[Run]] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_complete(self) -> bool:
         """Whether every run left a complete target."""
-        return not any(run.problem for runs in self.runs.values() for run in runs)
+        measured = [*self.runs.values(), *self.starts.values()]
+        return not any(run.problem for runs in measured for run in runs)
+
+    def cpu_us(self, name: str) -> list[float]:
+        """CPU of each run in µs a record, without what a start costs."""
+        return self._us(name, lambda run: run.cpu_s)
+
+    def broker_us(self, name: str) -> list[float]:
+        """The broker's CPU, likewise."""
+        return self._us(name, lambda run: run.broker_cpu_s)
+
+    def _us(self, name: str, used: Callable[[Run], float]) -> list[float]:
+        starts = self.starts.get(name)
+        start = median(used(run) for run in starts) if starts else 0.0
+        records = self.source_of(name).records
+        return [(used(run) - start) / records * 1e6 for run in self.runs[name]]
+
+    def source_of(self, name: str) -> Source:
+        """What the subject `name` carried; Kafka's own tools carry what the first one does."""
+        return next((one.source for one in self.subjects if one.name == name), self.subjects[0].source)
 
 
-def measure(kafka: Cluster, cell: Cell, rounds: int) -> CellResult:
-    """Writes the backlog, then lets each mover carry it `rounds` times, and once before to warm up."""
-    source = f"source-{cell.name.replace(' ', '-')}"
-    topics.create(kafka.bootstrap, source, SOURCE_PARTITIONS)
-    topics.fill(kafka.bootstrap, source, cell)
-    result = CellResult(cell=cell, runs={mover: [] for mover in cell.movers})
+def subjects_of(cell: Cell) -> list[Subject]:
+    """One for each mover of the cell, by the mover's name."""
+    return [Subject(name=mover.name, source=cell.source, mover=mover) for mover in cell.movers]
+
+
+def measure(kafka: Cluster, name: str, subjects: Sequence[Subject], rounds: int) -> Result:
+    """Writes the backlogs, then lets each subject carry its own `rounds` times, and once before to warm up."""
+    result = Result(name=name, subjects=subjects)
+    able = [subject for subject in subjects if _is_able(subject, result)]
+    result.runs = {subject.name: [] for subject in able}
+    starting = {subject.name: replace(subject, source=_tiny(subject.source)) for subject in able}
+    topic_of = _fill(kafka.bootstrap, name, [subject.source for subject in [*able, *starting.values()]])
     for number in range(rounds + 1):
-        for mover in _in_turn(cell.movers, number):
-            run = _carry(kafka, cell, (source, mover), number)
-            _note(result, mover, run, number)
-    if cell.ceiling:
-        for number in range(1, min(rounds, 3) + 1):
-            for tool, run in _ceiling(kafka, cell, source, number).items():
-                _note(result, tool, run, number)
-    topics.delete(kafka.bootstrap, source)
+        for subject in _in_turn(able, number):
+            _note(result, subject.name, _carry(kafka, subject, topic_of[subject.source], number), number)
+            if 1 <= number <= STARTS:
+                start = starting[subject.name]
+                run = _carry(kafka, start, topic_of[start.source], number)
+                result.starts.setdefault(subject.name, []).append(run)
+    for topic in topic_of.values():
+        topics.delete(kafka.bootstrap, topic)
     return result
 
 
-def _in_turn(movers: tuple[str, ...], number: int) -> tuple[str, ...]:
-    """Another one begins each round: who follows the loop finds a broker that still tidies up after it."""
-    first = number % len(movers)
-    return movers[first:] + movers[:first]
+def ceilings(kafka: Cluster, cell: Cell, rounds: int, result: Result) -> None:
+    """Kafka's own perf tools: a backlog like the cell's written to a new topic, and the same read."""
+    for number in range(1, min(rounds, 3) + 1):
+        for tool, run in _ceiling(kafka, cell.source, number).items():
+            _note(result, tool, run, number)
 
 
-def _note(result: CellResult, mover: str, run: Run, number: int) -> None:
+def _is_able(subject: Subject, result: Result) -> bool:
+    try:
+        program_of(subject.mover)
+    except MissingError as missing:
+        result.missing[subject.name] = str(missing)
+        print(f"{subject.name} is left out: {missing}", file=sys.stderr)
+        return False
+    return True
+
+
+def _tiny(source: Source) -> Source:
+    return replace(source, records=10 * source.partitions)
+
+
+def _fill(bootstrap: str, name: str, sources: Sequence[Source]) -> dict[Source, str]:
+    """A topic for each different source."""
+    topic_of = {source: f"{_slug(name)}-{number}" for number, source in enumerate(dict.fromkeys(sources))}
+    for source, topic in topic_of.items():
+        topics.create(bootstrap, topic, source.partitions)
+        topics.fill(bootstrap, topic, source)
+    return topic_of
+
+
+def _slug(text: str) -> str:
+    return "".join(letter if letter.isalnum() else "-" for letter in text)
+
+
+def _in_turn(subjects: Sequence[Subject], number: int) -> list[Subject]:
+    """Another one begins each round: who follows a heavy one finds a broker that still tidies up after it."""
+    first = number % len(subjects) if subjects else 0
+    return [*subjects[first:], *subjects[:first]]
+
+
+def _note(result: Result, name: str, run: Run, number: int) -> None:
     if run.problem:
-        print(f"{result.cell.name}, {mover}, round {number}: {run.problem}", file=sys.stderr)
+        print(f"{result.name}, {name}, round {number}: {run.problem}", file=sys.stderr)
     # A first run that went well only warms up; one that did not must not be forgotten.
     if number or run.problem:
-        result.runs.setdefault(mover, []).append(run)
+        result.runs.setdefault(name, []).append(run)
 
 
-def _carry(kafka: Cluster, cell: Cell, what: tuple[str, str], number: int) -> Run:
-    source, mover = what
-    bootstrap = kafka.bootstrap
-    target = f"{mover.replace(',', '').replace(' ', '-')}-{cell.name.replace(' ', '-')}-{number}"
-    topics.create(bootstrap, target, TARGET_PARTITIONS)
+def _carry(kafka: Cluster, subject: Subject, topic: str, number: int) -> Run:
+    source, bootstrap = subject.source, kafka.bootstrap
+    target = f"to-{_slug(subject.name)}-{topic}-{number}"
+    topics.create(bootstrap, target, source.targets)
     order = Order(
-        mover=mover,
         bootstrap=bootstrap,
-        source=source,
+        source=topic,
         target=target,
-        records=cell.records,
-        ends=topics.ends(bootstrap, source, cell),
-        codec=cell.codec,
-        transaction_records=cell.transaction_records,
+        targets=source.targets,
+        records=source.records,
+        ends=topics.ends(bootstrap, topic, source),
+        codec=source.codec,
+        transaction_records=source.transaction_records,
+        settings=subject.mover.settings,
     )
     before = _broker_cpu_s(kafka)
-    told = json.loads(_process("forward.loop" if mover == LOOP else "forward.engine", order))
+    told = json.loads(_process(subject.mover, order))
     broker_cpu_s = _broker_cpu_s(kafka) - before
-    problem = _problem(bootstrap, target, cell, number)
+    problem = _problem(bootstrap, target, source, number)
     topics.delete(bootstrap, target)
     return Run(**told, broker_cpu_s=broker_cpu_s, problem=problem)
 
 
-def _process(module: str, order: Order) -> str:
+def _process(mover: Mover, order: Order) -> str:
+    command, environment = program_of(mover)
     done = subprocess.run(
-        [sys.executable, "-m", module],
-        cwd=Path(__file__).parents[1],
-        input=order.to_json(),
+        [*command, *order.arguments()],
+        cwd=BENCH,
+        env=environment,
         stdout=subprocess.PIPE,
         text=True,
         timeout=TIMEOUT_S,
@@ -120,32 +200,34 @@ def _process(module: str, order: Order) -> str:
     return done.stdout
 
 
-def _problem(bootstrap: str, target: str, cell: Cell, number: int) -> str:
+def _problem(bootstrap: str, target: str, source: Source, number: int) -> str:
     """Every target is counted; the first of each mover is read record by record, too, by a client that is not ours."""
     counted = topics.count(bootstrap, target)
-    if counted != cell.records:
-        return f"{counted} of {cell.records} records in the target"
-    return "" if number else topics.read_back(bootstrap, target, cell)
+    if counted != source.records:
+        return f"{counted} of {source.records} records in the target"
+    return "" if number else topics.read_back(bootstrap, target, source)
 
 
-def _ceiling(kafka: Cluster, cell: Cell, source: str, number: int) -> dict[str, Run]:
+def _ceiling(kafka: Cluster, source: Source, number: int) -> dict[str, Run]:
     """One run of each of Kafka's own tools. What a JVM costs that does nothing is subtracted."""
-    target = f"perf-{cell.name.replace(' ', '-')}-{number}"
-    topics.create(kafka.bootstrap, target, TARGET_PARTITIONS)
-    runs = {
-        ceiling.PRODUCER: _tool(kafka, lambda records: ceiling.produce(kafka.bootstrap, target, cell, records), cell),
-        ceiling.CONSUMER: _tool(kafka, lambda records: ceiling.consume(kafka.bootstrap, source, records), cell),
-    }
+    target = f"perf-{number}"
+    topics.create(kafka.bootstrap, target, source.targets)
+
+    def produce(records: int) -> float:
+        return ceiling.produce(kafka.bootstrap, target, source, records)
+
+    runs = {ceiling.PRODUCER: _tool(kafka, produce, source)}
+    runs[ceiling.CONSUMER] = _tool(kafka, lambda records: ceiling.consume(kafka.bootstrap, target, records), source)
     topics.delete(kafka.bootstrap, target)
     return runs
 
 
-def _tool(kafka: Cluster, run: Callable[[int], float], cell: Cell) -> Run:
+def _tool(kafka: Cluster, run: Callable[[int], float], source: Source) -> Run:
     empty_cpu_s = _children_cpu_s()
     run(1)
     empty_cpu_s = _children_cpu_s() - empty_cpu_s
     before, broker_before = _children_cpu_s(), _broker_cpu_s(kafka)
-    seconds = run(cell.records)
+    seconds = run(source.records)
     return Run(
         cpu_s=_children_cpu_s() - before - empty_cpu_s,
         broker_cpu_s=_broker_cpu_s(kafka) - broker_before,

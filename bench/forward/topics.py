@@ -8,7 +8,7 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from fanout._fanout import Cluster as Control
-from forward.cells import SOURCE_PARTITIONS, Cell
+from forward.cells import Source
 
 __all__ = ["count", "create", "delete", "ends", "fill", "read_back"]
 
@@ -26,9 +26,10 @@ QUIET = {"log_level": 3}
 
 
 def create(bootstrap: str, topic: str, partitions: int) -> None:
-    """Makes a topic; returns when the broker has it."""
+    """Makes a topic; returns when every partition answers: who carries first must not pay for a young topic."""
     admin = _admin(bootstrap)  # a name of its own: its futures do not keep it alive
     admin.create_topics([NewTopic(topic, partitions, 1, config=CONFIG)])[topic].result()
+    Control({"bootstrap.servers": bootstrap}).offsets(topic, "latest")
 
 
 def delete(bootstrap: str, topic: str) -> None:
@@ -37,16 +38,17 @@ def delete(bootstrap: str, topic: str) -> None:
     admin.delete_topics([topic])[topic].result()
 
 
-def fill(bootstrap: str, topic: str, cell: Cell) -> None:
+def fill(bootstrap: str, topic: str, source: Source) -> None:
     """Writes the backlog: record i has the key i in 8 digits and a value that packs about as well as JSON does."""
     producer = Producer(
         {
             **QUIET,
             "bootstrap.servers": bootstrap,
-            "batch.num.messages": cell.batch_records,
+            "batch.num.messages": source.batch_records,
             "batch.size": 2_000_000,
-            "compression.type": cell.codec,
-            "enable.idempotence": True,
+            "compression.type": source.codec,
+            # No producer's numbers: the forwarder that does nothing sends batches on as they are.
+            "enable.idempotence": False,
             # Long enough for every batch but the last to be full.
             "linger.ms": 10_000,
             "message.max.bytes": 2_000_000,
@@ -55,10 +57,10 @@ def fill(bootstrap: str, topic: str, cell: Cell) -> None:
         }
     )
     text = _text()
-    for i in range(cell.records):
+    for i in range(source.records):
         value = b'{"id":%08d,"at":%010d,"text":"' % (i, i * 2_654_435_761 % 10**10)
         start = i * 37 % 50_000
-        value += text[start : start + cell.record_bytes - 8 - len(value) - 2] + b'"}'
+        value += text[start : start + source.record_bytes - 8 - len(value) - 2] + b'"}'
         while True:
             try:
                 producer.produce(topic, value, b"%08d" % i)
@@ -70,10 +72,10 @@ def fill(bootstrap: str, topic: str, cell: Cell) -> None:
     producer.flush()
 
 
-def ends(bootstrap: str, topic: str, cell: Cell) -> dict[int, int]:
+def ends(bootstrap: str, topic: str, source: Source) -> dict[int, int]:
     """Where the backlog ends, a partition. Raises RuntimeError unless all of it is there."""
     found = Control({"bootstrap.servers": bootstrap}).offsets(topic, "stable")
-    if len(found) != SOURCE_PARTITIONS or sum(found.values()) != cell.records:
+    if len(found) != source.partitions or sum(found.values()) != source.records:
         raise RuntimeError(f"the backlog is not what was written: {found}")
     return found
 
@@ -86,9 +88,9 @@ def count(bootstrap: str, topic: str) -> int:
     )
 
 
-def read_back(bootstrap: str, topic: str, cell: Cell) -> str:
+def read_back(bootstrap: str, topic: str, source: Source) -> str:
     """Reads a target with a client that is not ours; says what is wrong with it, or nothing."""
-    seen = bytearray(cell.records)
+    seen = bytearray(source.records)
     consumer = Consumer(
         {
             **QUIET,
@@ -102,7 +104,7 @@ def read_back(bootstrap: str, topic: str, cell: Cell) -> str:
     partitions = consumer.list_topics(topic).topics[topic].partitions
     consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
     doubled = altered = total = 0
-    while messages := consumer.consume(10_000, timeout=1 if total >= cell.records else 10):
+    while messages := consumer.consume(10_000, timeout=1 if total >= source.records else 10):
         for message in messages:
             if (error := message.error()) is not None:
                 raise KafkaException(error)
@@ -110,7 +112,7 @@ def read_back(bootstrap: str, topic: str, cell: Cell) -> str:
             number = int(key or b"-1")
             doubled += seen[number]
             seen[number] = 1
-            altered += value is None or value[6:14] != key or len(value) + 8 != cell.record_bytes
+            altered += value is None or value[6:14] != key or len(value) + 8 != source.record_bytes
         total += len(messages)
     consumer.close()
     lost = seen.count(0)
