@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench build lock clean tools
+.PHONY: help demo test long check format bench build lock clean tools
 
 # rustup installs here, and a login shell may not have seen it yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -32,6 +32,9 @@ demo: build ## a backlog that 3 consumers cannot drain, before and after, on a r
 test: build ## every test: Rust, then Python with a real Kafka; pytest's last line is the last line
 	cargo test --locked --package fanout-core
 	@$(PYTEST)
+
+long: build ## tests too long for every change: ten minutes each, on real brokers
+	@$(BIN)/python -m pytest --timeout 3600 tests/long
 
 check: build ## static only: format, lints, types, the stub, the shape of the source
 	cargo fmt --all --check

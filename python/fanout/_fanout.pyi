@@ -182,6 +182,22 @@ class Forwarder:
         lane starts if the cluster does not allow the work, `UnreachableError` if it does not answer.
         """
 
+    def start_lane(self, partition: int) -> None:
+        """Starts the lane of one partition of the settings beside those that run, instead of `run`; returns at once.
+
+        The first call looks at the cluster and raises as `run` does. Raises `RefusedError` if the lane runs already.
+        """
+
+    def end_lanes(self, partitions: Sequence[int], how: Literal["finish", "at-once"]) -> list[LaneEnd]:
+        """Ends these lanes, waits until they have ended (at most about 8 s) and leaves the others alone.
+
+        "finish": each commits what it has carried. "at-once": what is open is aborted by its next owner. Partitions
+        that run no lane are passed over.
+        """
+
+    def ended_lanes(self) -> list[LaneEnd]:
+        """Lanes that ended since the last call, those apart that `run` or `end_lanes` told of."""
+
     def stop(self) -> None:
         """Lets every lane commit what it has carried, then end. Returns at once; callable from any thread."""
 
@@ -200,8 +216,8 @@ class LaneStats:
         """Source partition."""
 
     @property
-    def state(self) -> Literal["starting", "running", "waiting", "ended"]:
-        """`waiting`: at the end of the source, for more."""
+    def state(self) -> Literal["idle", "starting", "running", "waiting", "ended"]:
+        """`idle`: not started here. `waiting`: at the end of the source, for more."""
 
     @property
     def position(self) -> int:
@@ -248,8 +264,16 @@ class LaneEnd:
         """Source partition."""
 
     @property
+    def began(self) -> int:
+        """The committed source offset it found; −1 if it never owned its partition."""
+
+    @property
     def position(self) -> int:
         """Committed source offset, as far as the lane knows it; −1 if it never owned the lane."""
+
+    @property
+    def forwarded(self) -> int:
+        """Records that this lane forwarded: those from `began` to `position`."""
 
     @property
     def count(self) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -11,6 +12,7 @@ from .output import Answer
 from .parse import one_of
 
 if TYPE_CHECKING:
+    from fanout._fanout import Forwarder as CoreForwarder
     from fanout.config.when import When
     from fanout.kafka.carry import Carry, Errand
     from fanout.kafka.ports import Forwarder, LaneEnd, LaneStats
@@ -46,6 +48,9 @@ def forward(
     compression: Annotated[
         str, typer.Option("--compression", metavar="CODEC", help="same, none, gzip, snappy, lz4 or zstd.")
     ] = "same",
+    share: Annotated[
+        bool, typer.Option("--share", help="Share the lanes with other processes that are started with the same -g.")
+    ] = False,
 ) -> None:
     """Carry records from one topic to another, exactly once.
 
@@ -69,13 +74,18 @@ def forward(
         partitioner=one_of(partitioner, PARTITIONERS, "--partitioner"),
         origin="text" if origin_header else "none",
         compression=one_of(compression, COMPRESSIONS, "--compression"),
+        share=share,
     )
     carry = prepare(
         errand, session.cluster, session.admin.groups.describe(group), session.clients.of("core", "forward")
     )
     forwarder = Forwarder(carry.settings)
+    if share:
+        raise typer.Exit(_share(session, errand, carry, forwarder))
     commit_start(carry, session.cluster)
-    raise typer.Exit(_carry(session, errand, carry, forwarder))
+    ends, code = _run(session, carry, forwarder, _Work(forwarder.run, forwarder.stop))
+    session.show(_answer(errand, carry, ends, forwarder.stats()))
+    raise typer.Exit(_exit_code(ends) or code)
 
 
 def _places(start: str | None, until: str | None, to: str | None) -> tuple[When | None, When | None]:
@@ -95,20 +105,45 @@ def _places(start: str | None, until: str | None, to: str | None) -> tuple[When 
     return parse_when(start, "--from", now_ms) if start else None, end
 
 
-def _carry(session: Session, errand: Errand, carry: Carry, forwarder: Forwarder) -> int:
-    """Runs the lanes, shows the result, and says what to exit with."""
+class _Work(NamedTuple):
+    """What blocks until the lanes are over, and what ends them."""
+
+    run: Callable[[], Sequence[LaneEnd]]
+    stop: Callable[[], None]
+
+
+def _run(session: Session, carry: Carry, forwarder: Forwarder, work: _Work) -> tuple[Sequence[LaneEnd], int]:
+    """Runs the lanes with their progress shown; how they ended, and the exit code of a clean stop."""
     from .progress import Meter, open_progress
     from .signals import Stoppable
 
     meter = Meter()
-    progress = open_progress(f"{errand.source.topic} to {errand.target}", quiet=session.is_quiet)
-    running = Stoppable(forwarder.run, forwarder.stop, lambda: progress.show(_tick(carry, forwarder.stats(), meter)))
+    settings = carry.settings
+    progress = open_progress(f"{settings.source} to {settings.target}", quiet=session.is_quiet)
+    running = Stoppable(work.run, work.stop, lambda: progress.show(_tick(carry, forwarder.stats(), meter)))
     try:
-        ends = running.run()
+        return running.run(), running.exit_code
     finally:
         progress.close()
-    session.show(_answer(errand, carry, ends, forwarder.stats()))
-    return _exit_code(ends) or running.exit_code
+
+
+def _share(session: Session, errand: Errand, carry: Carry, forwarder: CoreForwarder) -> int:
+    """Carries the lanes that a group gives to this process.
+
+    Where a lane begins that has no commit yet is said by the lane itself, once it owns its partition: said here, it
+    could undo what another process has carried since we looked.
+    """
+    from confluent_kafka import Consumer
+
+    from fanout.kafka.carry import is_finished
+    from fanout.kafka.share import Sharing, consumer_properties
+
+    properties = consumer_properties(session.clients.of("consumer", "lanes"), errand.group)
+    consumer = Consumer(properties, logger=logging.getLogger("fanout.kafka"))
+    sharing = Sharing(carry.settings, forwarder, consumer, lambda: is_finished(carry, session.cluster))
+    ends, code = _run(session, carry, forwarder, _Work(sharing.run, sharing.stop))
+    session.show(_answer(errand, carry, ends, forwarder.stats(), moves=sharing.moves))
+    return _exit_code(ends) or code
 
 
 def _tick(carry: Carry, lanes: Sequence[LaneStats], meter: Meter) -> Tick:
@@ -117,8 +152,9 @@ def _tick(carry: Carry, lanes: Sequence[LaneStats], meter: Meter) -> Tick:
     done = sum(max(0, lane.position - carry.begin.get(lane.partition, lane.position)) for lane in lanes)
     end = carry.settings.end
     total = None if end is None else sum(max(0, end[p] - carry.begin.get(p, end[p])) for p in carry.settings.partitions)
-    waiting = sum(lane.state == "waiting" for lane in lanes)
-    note = f"{len(lanes)} lanes" + (f", {waiting} waiting for records" if waiting else "")
+    here = [lane.state for lane in lanes if lane.state not in ("idle", "ended")]
+    waiting = here.count("waiting")
+    note = f"{len(here)} lanes" + (f", {waiting} waiting for records" if waiting else "")
     meter.add(done)
     eta_s = meter.eta_s(total - done) if total is not None else None
     return Tick(done=done, total=total, rate=meter.rate, eta_s=eta_s, note=note)
@@ -133,7 +169,9 @@ def _exit_code(ends: Sequence[LaneEnd]) -> int:
     return 1 if codes else 0
 
 
-def _answer(errand: Errand, carry: Carry, ends: Sequence[LaneEnd], stats: Sequence[LaneStats]) -> Answer:
+def _answer(
+    errand: Errand, carry: Carry, ends: Sequence[LaneEnd], stats: Sequence[LaneStats], **more: object
+) -> Answer:
     seen = {lane.partition: lane for lane in stats}
     lanes = [_lane(end, carry, seen) for end in sorted(ends, key=lambda end: end.partition)]
     above = [str(one) for one in carry.above]
@@ -144,6 +182,7 @@ def _answer(errand: Errand, carry: Carry, ends: Sequence[LaneEnd], stats: Sequen
             "group": errand.group,
             "lanes": lanes,
             "above_the_end": above,
+            **more,
         },
         columns=("partition", "from", "to", "records", "outcome", "batches", "error"),
         rows=[
@@ -166,9 +205,9 @@ def _lane(end: LaneEnd, carry: Carry, seen: Mapping[int, LaneStats]) -> dict[str
     lane = seen.get(end.partition)
     return {
         "partition": end.partition,
-        "from": carry.begin.get(end.partition),
+        "from": end.began if end.began >= 0 else carry.begin.get(end.partition),
         "to": end.position if end.position >= 0 else None,
-        "records": max(0, end.count - carry.carried.get(end.partition, 0)),
+        "records": end.forwarded,
         "bytes": lane.bytes if lane else 0,
         "commits": lane.commits if lane else 0,
         "renewals": lane.renewals if lane else 0,

@@ -19,9 +19,18 @@ from fanout.errors import ConfigError, RefusedError
 from .groups import Group
 from .names import forward_prefix
 from .ports import Cluster
-from .tally import Tally, parse_note, zero_note
+from .tally import parse_note, zero_note
 
-__all__ = ["TRANSACTION_VERSION", "Above", "Carry", "Errand", "commit_start", "prepare", "require_transactions"]
+__all__ = [
+    "TRANSACTION_VERSION",
+    "Above",
+    "Carry",
+    "Errand",
+    "commit_start",
+    "is_finished",
+    "prepare",
+    "require_transactions",
+]
 
 TRANSACTION_VERSION = 2
 """Below it, a late end of one transaction can end the next one (KIP-890)."""
@@ -29,7 +38,10 @@ TRANSACTION_VERSION = 2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Errand:
-    """What the user asked for. `end` None follows the source; `When("latest")` is the last stable offset now."""
+    """What the user asked for. `end` None follows the source; `When("latest")` is the last stable offset now.
+
+    share: other processes carry lanes of the same group.
+    """
 
     source: Selection
     target: str
@@ -40,6 +52,7 @@ class Errand:
     partitioner: str
     origin: str
     compression: str
+    share: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,12 +74,11 @@ class Above:
 class Carry:
     """Settings the engine can start with, and what they leave behind.
 
-    begin: where each lane goes on or starts. carried: records the group had carried before.
+    begin: where each lane goes on or starts.
     """
 
     settings: ForwardSettings
     begin: Mapping[int, int]
-    carried: Mapping[int, int]
     above: Sequence[Above] = field(default=())
 
 
@@ -85,6 +97,8 @@ def prepare(errand: Errand, cluster: Cluster, group: Group, properties: Mapping[
     source = errand.source.topic
     if source == errand.target:
         raise ConfigError("--to-topic", f"{source} cannot be carried into itself")
+    if errand.share and errand.source.partitions is not None:
+        raise ConfigError("-t", f"--share shares the whole topic: write -t {source}")
     require_transactions(cluster)
     partitions = errand.source.of(cluster.partitions(source), "-t")
     cluster.partitions(errand.target)
@@ -109,8 +123,7 @@ def prepare(errand: Errand, cluster: Cluster, group: Group, properties: Mapping[
     )
     return Carry(
         settings=settings,
-        begin={p: committed[p][0] if p in committed else start[p] for p in partitions},
-        carried={p: tally.count for p, (_, tally) in committed.items()},
+        begin={p: committed[p] if p in committed else start[p] for p in partitions},
         above=above,
     )
 
@@ -127,6 +140,13 @@ def commit_start(carry: Carry, cluster: Cluster) -> None:
         cluster.commit(settings.group, settings.source, {p: (offset, note) for p, offset in settings.start.items()})
 
 
+def is_finished(carry: Carry, cluster: Cluster) -> bool:
+    """Whether every partition has been carried to its end, by whichever process."""
+    settings = carry.settings
+    done = cluster.last_committed(settings.group, settings.source)
+    return settings.end is not None and all(p in done and done[p][0] >= end for p, end in settings.end.items())
+
+
 def _require_idle(group: Group) -> None:
     if not group.is_idle:
         named = "; ".join(map(str, group.members)) or "none shown yet"
@@ -136,7 +156,7 @@ def _require_idle(group: Group) -> None:
         )
 
 
-def _own_commits(errand: Errand, cluster: Cluster) -> dict[int, tuple[int, Tally]]:
+def _own_commits(errand: Errand, cluster: Cluster) -> dict[int, int]:
     """The group's commits on the source, all made by us for this very target."""
     commits = {}
     target_id = cluster.topic_id(errand.target)
@@ -153,7 +173,7 @@ def _own_commits(errand: Errand, cluster: Cluster) -> dict[int, tuple[int, Tally
                 f"{at} for another target, topic id {note.tag}; {errand.target} is {target_id}",
                 "use one group for each target (a topic made again under its old name is another target)",
             )
-        commits[partition] = (offset, note.tally)
+        commits[partition] = offset
     return commits
 
 

@@ -8,7 +8,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime
 
-__all__ = ["RunNames", "forward_prefix", "is_temp_topic", "new_run_id", "runs_of"]
+__all__ = ["RunNames", "forward_prefix", "is_temp_topic", "lanes_group", "new_run_id", "runs_of"]
 
 MAX_TOPIC = 249
 RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-z]{4}")
@@ -50,6 +50,11 @@ class RunNames:
 def forward_prefix(group: str) -> str:
     """First part of the lanes' transactional ids outside a run."""
     return f"fanout.{group}"
+
+
+def lanes_group(group: str) -> str:
+    """The group that assigns lanes to the processes that share them."""
+    return f"fanout.{group}.lanes"
 
 
 def new_run_id(now: datetime) -> str:

@@ -117,12 +117,16 @@ class LaneStats(Protocol):
 
 
 class LaneEnd(Protocol):
-    """How a lane ended; `position`, `count` and `sum` are those of its last commit."""
+    """How a lane ended; `position`, `count` and `sum` are those of its last commit, `forwarded` are its own records."""
 
     @property
     def partition(self) -> int: ...
     @property
+    def began(self) -> int: ...
+    @property
     def position(self) -> int: ...
+    @property
+    def forwarded(self) -> int: ...
     @property
     def count(self) -> int: ...
     @property

@@ -1,13 +1,15 @@
 //! The forward engine: settings in once, counters out at any time, how each lane ended at the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::Arc;
 
 use fanout_core::batch::Codec;
 use fanout_core::cluster::ClientSettings;
 use fanout_core::error::{Error, Result};
+use fanout_core::forward::crew::Leave;
 use fanout_core::forward::engine::Engine;
-use fanout_core::forward::lane::Outcome;
+use fanout_core::forward::lane::{self, Outcome};
 use fanout_core::forward::plan::{ForwardLimits, ForwardPlan};
 use fanout_core::forward::spread::Stamping;
 use fanout_core::forward::stats::{LaneStats as LaneCounters, State};
@@ -124,7 +126,7 @@ fn unknown(setting: &str, value: &str, known: &str) -> Error {
 /// See `_fanout.pyi`.
 #[pyclass(module = "fanout._fanout", frozen)]
 pub(crate) struct Forwarder {
-    engine: Engine,
+    engine: Arc<Engine>,
 }
 
 /// See `_fanout.pyi`.
@@ -147,7 +149,9 @@ pub(crate) struct LaneStats {
 #[pyclass(module = "fanout._fanout", frozen, get_all)]
 pub(crate) struct LaneEnd {
     partition: i32,
+    began: i64,
     position: i64,
+    forwarded: u64,
     count: u64,
     sum: u64,
     outcome: &'static str,
@@ -159,27 +163,33 @@ impl Forwarder {
     #[new]
     fn new(settings: ForwardSettings) -> PyResult<Self> {
         let engine = settings.into_plan().and_then(Engine::new).map_err(raise)?;
-        Ok(Self { engine })
+        Ok(Self {
+            engine: Arc::new(engine),
+        })
     }
 
     fn run(&self, py: Python<'_>) -> PyResult<Vec<LaneEnd>> {
         let ends = py.detach(|| self.engine.run()).map_err(raise)?;
-        let ends = ends.into_iter().map(|end| LaneEnd {
-            partition: end.at.partition,
-            position: end.position,
-            count: end.tally.count,
-            sum: end.tally.sum,
-            outcome: match end.outcome {
-                Ok(Outcome::End) => "end",
-                Ok(Outcome::Stopped) => "stopped",
-                Err(_) => "failed",
-            },
-            error: end
-                .outcome
-                .err()
-                .map(|error| raise(error).into_value(py).into_any()),
-        });
-        Ok(ends.collect())
+        Ok(told(py, ends))
+    }
+
+    fn start_lane(&self, py: Python<'_>, partition: i32) -> PyResult<()> {
+        py.detach(|| self.engine.start(partition)).map_err(raise)
+    }
+
+    fn end_lanes(&self, py: Python<'_>, partitions: Vec<i32>, how: &str) -> PyResult<Vec<LaneEnd>> {
+        let how = match how {
+            "finish" => Leave::Finish,
+            "at-once" => Leave::AtOnce,
+            _ => return Err(raise(unknown("how", how, "finish or at-once"))),
+        };
+        let partitions: BTreeSet<i32> = partitions.into_iter().collect();
+        let ends = py.detach(|| self.engine.end(&partitions, how));
+        Ok(told(py, ends))
+    }
+
+    fn ended_lanes(&self, py: Python<'_>) -> Vec<LaneEnd> {
+        told(py, self.engine.take_ended())
     }
 
     fn stop(&self) {
@@ -197,6 +207,7 @@ impl Forwarder {
             .map(|(&partition, stats)| LaneStats {
                 partition,
                 state: match stats.state() {
+                    State::Idle => "idle",
                     State::Starting => "starting",
                     State::Running => "running",
                     State::Waiting => "waiting",
@@ -214,6 +225,27 @@ impl Forwarder {
             })
             .collect()
     }
+}
+
+fn told(py: Python<'_>, ends: Vec<lane::LaneEnd>) -> Vec<LaneEnd> {
+    let ends = ends.into_iter().map(|end| LaneEnd {
+        partition: end.at.partition,
+        began: end.began,
+        position: end.position,
+        forwarded: end.forwarded,
+        count: end.tally.count,
+        sum: end.tally.sum,
+        outcome: match end.outcome {
+            Ok(Outcome::End) => "end",
+            Ok(Outcome::Stopped) => "stopped",
+            Err(_) => "failed",
+        },
+        error: end
+            .outcome
+            .err()
+            .map(|error| raise(error).into_value(py).into_any()),
+    });
+    ends.collect()
 }
 
 /// Counts under `way:reason`.

@@ -205,6 +205,8 @@ class Lane:
     renewals: int = 0
     resends: int = 0
     stripped: int = 0
+    began: int = 0
+    forwarded: int = 0
     count: int = 0
     sum: int = 0
     error: FanoutError | None = None

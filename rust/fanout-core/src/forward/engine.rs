@@ -1,13 +1,13 @@
-//! Starts a lane per source partition, each on a thread of its own, and gathers how they ended.
+//! Starts lanes, all of them or one by one, and gathers how they ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::sync::Arc;
-use std::thread;
+use std::sync::{Arc, OnceLock};
 
 use uuid::Uuid;
 
 use super::commit::KafkaCommit;
+use super::crew::{Crew, Leave};
 use super::fetch::KafkaFetch;
 use super::lane::{Control, Lane, LaneEnd, LanePlan, Seams};
 use super::outbox::Outbox;
@@ -27,11 +27,15 @@ const NEEDED_TRANSACTION_VERSION: i16 = 2;
 /// Forwards some partitions of one topic to another.
 pub struct Engine {
     plan: ForwardPlan,
+    /// Of the look at the cluster; each lane has its own.
     control: Control,
     lanes: BTreeMap<i32, Arc<LaneStats>>,
+    target: OnceLock<Target>,
+    crew: Arc<Crew>,
 }
 
 /// What the cluster says of the target before any lane starts.
+#[derive(Debug, Clone, Copy)]
 struct Target {
     id: Uuid,
     partitions: i32,
@@ -51,6 +55,8 @@ impl Engine {
         Ok(Self {
             lanes: lanes.map(|&p| (p, Arc::default())).collect(),
             control: Control::default(),
+            target: OnceLock::new(),
+            crew: Arc::default(),
             plan,
         })
     }
@@ -60,42 +66,64 @@ impl Engine {
     /// # Errors
     ///
     /// If the cluster does not allow the work: then no lane was started.
-    pub fn run(&self) -> Result<Vec<LaneEnd>> {
-        let target = self.look_at_cluster().inspect_err(|_| {
+    pub fn run(self: &Arc<Self>) -> Result<Vec<LaneEnd>> {
+        self.target().inspect_err(|_| {
             for stats in self.lanes.values() {
                 stats.set_state(State::Ended);
             }
         })?;
-        Ok(thread::scope(|scope| {
-            let running: Vec<_> = self
-                .lanes
-                .iter()
-                .map(|(&partition, stats)| {
-                    let lane = scope.spawn({
-                        let target = &target;
-                        move || self.run_lane(partition, target, stats)
-                    });
-                    (partition, lane)
-                })
-                .collect();
-            running
-                .into_iter()
-                .map(|(partition, lane)| match lane.join() {
-                    Ok(end) => end,
-                    Err(_) => self.failed(partition, self.broken_by_panic(partition)),
-                })
-                .collect()
-        }))
+        let mut ends = Vec::new();
+        for &partition in self.lanes.keys() {
+            if let Err(error) = self.start(partition) {
+                ends.push(self.failed(partition, error));
+            }
+        }
+        ends.extend(self.crew.await_ends(&self.lanes.keys().copied().collect()));
+        Ok(ends)
+    }
+
+    /// Starts the lane of one partition of the plan beside those that run.
+    ///
+    /// # Errors
+    ///
+    /// If the cluster does not allow the work, or the partition has a lane already.
+    pub fn start(self: &Arc<Self>, partition: i32) -> Result<()> {
+        let target = self.target()?;
+        let Some(stats) = self.lanes.get(&partition).cloned() else {
+            return Err(Error::Config {
+                setting: "partitions".to_owned(),
+                problem: format!("do not name {partition}"),
+            });
+        };
+        let engine = Arc::clone(self);
+        self.crew.start(partition, move |control| {
+            engine.run_lane(partition, target, (control, stats))
+        })
+    }
+
+    /// Ends the lanes of `partitions`, waits for them (a lane takes at most about 8 s) and leaves the others alone.
+    ///
+    /// Those of them that run no lane are passed over.
+    pub fn end(&self, partitions: &BTreeSet<i32>, how: Leave) -> Vec<LaneEnd> {
+        self.crew.end(partitions, how)
+    }
+
+    /// How lanes ended since it was asked last, those apart that [`Engine::run`] or [`Engine::end`] told of.
+    #[must_use]
+    pub fn take_ended(&self) -> Vec<LaneEnd> {
+        self.crew.take_ended()
     }
 
     /// Lets every lane commit what it has carried, then end.
     pub fn stop(&self) {
         self.control.stop();
+        self.crew.dismiss(Leave::Finish);
     }
 
     /// Ends every lane at its next wait; open transactions are aborted by their next owner.
     pub fn cancel(&self) {
         self.control.cancel.cancel();
+        self.crew.dismiss(Leave::AtOnce);
     }
 
     /// What each lane has done so far, by source partition.
@@ -104,17 +132,26 @@ impl Engine {
         &self.lanes
     }
 
-    fn client(&self) -> ClientSettings {
+    fn client(&self, control: &Control) -> ClientSettings {
         let mut settings = self.plan.client.clone();
-        settings.connection.cancel = self.control.cancel.clone();
+        settings.connection.cancel = control.cancel.clone();
         settings.connection.max_answer_bytes = self.plan.limits.lane_memory_bytes;
         settings
+    }
+
+    /// The target as it was when a lane was started first.
+    fn target(&self) -> Result<Target> {
+        if let Some(&known) = self.target.get() {
+            return Ok(known);
+        }
+        let found = self.look_at_cluster()?;
+        Ok(*self.target.get_or_init(|| found))
     }
 
     /// Refuses what cannot work and waits until every target partition answers.
     fn look_at_cluster(&self) -> Result<Target> {
         let plan = &self.plan;
-        let mut client = Client::new(self.client());
+        let mut client = Client::new(self.client(&self.control));
         let version = client.versions()?.feature("transaction.version");
         if version < NEEDED_TRANSACTION_VERSION {
             return Err(Error::Refused {
@@ -151,8 +188,13 @@ impl Engine {
     }
 
     /// A lane's panic ends that lane alone, as an error like any other.
-    fn run_lane(&self, partition: i32, target: &Target, stats: &Arc<LaneStats>) -> LaneEnd {
-        let run = || match self.lane(partition, target, stats) {
+    fn run_lane(
+        &self,
+        partition: i32,
+        target: Target,
+        (control, stats): (Control, Arc<LaneStats>),
+    ) -> LaneEnd {
+        let run = || match self.lane(partition, target, (control, stats)) {
             Ok(lane) => lane.run(),
             Err(error) => self.failed(partition, error),
         };
@@ -163,13 +205,13 @@ impl Engine {
     fn lane(
         &self,
         partition: i32,
-        target: &Target,
-        stats: &Arc<LaneStats>,
+        target: Target,
+        (control, stats): (Control, Arc<LaneStats>),
     ) -> Result<Lane<KafkaFetch, KafkaProduce, KafkaCommit>> {
         let plan = &self.plan;
         let at = TopicPartition::new(plan.source.as_str(), partition);
         let id = plan.transactional_id(partition);
-        let client = || Client::new(self.client());
+        let client = || Client::new(self.client(&control));
         let targets = plan.targets(partition, target.partitions);
         let limits = plan
             .limits
@@ -203,9 +245,8 @@ impl Engine {
                 problem: format!("give source partition {partition} no target partition"),
             })?;
         let clock = plan.client.clock.clone();
-        let control = (self.control.clone(), clock);
         let spread = spread.with_target_limit(target.most_batch_bytes);
-        Ok(Lane::new(lane, seams, spread, control, stats.clone()))
+        Ok(Lane::new(lane, seams, spread, (control, clock), stats))
     }
 
     fn failed(&self, partition: i32, error: Error) -> LaneEnd {
@@ -214,7 +255,9 @@ impl Engine {
         }
         LaneEnd {
             at: TopicPartition::new(self.plan.source.as_str(), partition),
+            began: -1,
             position: -1,
+            forwarded: 0,
             tally: Tally::default(),
             outcome: Err(error),
         }

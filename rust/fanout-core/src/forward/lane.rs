@@ -7,16 +7,15 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::outbox::Outbox;
+use super::place::place;
 use super::seam::{Commit, Fetch, Fetched, Interrupt, Produce, Step};
 use super::spread::{Broken, Carried, Spread};
 use super::stats::{LaneStats, State};
 use super::transaction::{Transaction, TransactionLimits};
 use super::visible::{visible_batches, Visible};
 use crate::clock::Clock;
-use crate::cluster::groups::Committed;
 use crate::cluster::producers::{Producer, NOBODY};
 use crate::error::{Error, Result};
-use crate::note::Note;
 use crate::record::{Tally, TopicPartition};
 use crate::wire::Cancel;
 
@@ -63,7 +62,7 @@ impl Control {
         self.cancel.cancel_after(STOP_GRACE);
     }
 
-    fn is_stopped(&self) -> bool {
+    pub(super) fn is_stopped(&self) -> bool {
         self.stop.load(Relaxed) || self.cancel.is_cancelled()
     }
 }
@@ -82,8 +81,12 @@ pub enum Outcome {
 pub struct LaneEnd {
     /// The source partition.
     pub at: TopicPartition,
+    /// Where it began; −1 if it never owned its partition.
+    pub began: i64,
     /// The committed source offset, as far as this lane knows it.
     pub position: i64,
+    /// Records that it forwarded itself.
+    pub forwarded: u64,
     /// Records forwarded below `position`.
     pub tally: Tally,
     /// How it ended.
@@ -108,6 +111,8 @@ pub struct Lane<F, P, C> {
     commit: C,
     spread: Spread,
     transaction: Transaction,
+    /// The committed place it found first: offset, and records forwarded below it.
+    began: Option<(i64, u64)>,
     control: Control,
     clock: Arc<dyn Clock>,
     stats: Arc<LaneStats>,
@@ -130,6 +135,7 @@ impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
             commit: seams.commit,
             spread,
             transaction,
+            began: None,
             control,
             clock,
             stats,
@@ -143,10 +149,14 @@ impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
             self.leave_nothing_open(error);
         }
         self.stats.set_state(State::Ended);
+        let tally = self.transaction.committed_tally;
+        let (began, before) = self.began.unwrap_or((-1, tally.count));
         LaneEnd {
             at: self.plan.at,
+            began,
             position: self.transaction.committed,
-            tally: self.transaction.committed_tally,
+            forwarded: tally.count.saturating_sub(before),
+            tally,
             outcome,
         }
     }
@@ -195,52 +205,23 @@ impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
         };
         self.transaction.producer = producer;
         let committed = self.commit.position()?;
-        let (offset, tally) = self.begin_at(committed)?;
+        let is_new = committed.is_none();
+        let (offset, tally) = place(committed, &self.plan, &self.transaction)?;
         self.transaction = Transaction::new(producer, offset, tally, self.plan.limits);
+        self.began.get_or_insert((offset, tally.count));
         self.stats.position.store(offset, Relaxed);
         self.begin(producer);
+        // Where it begins is said before anything is carried: a lane that starts again after a
+        // fault, here or elsewhere, goes on from there and not from where its own settings say.
+        if is_new {
+            self.commit_place()?;
+        }
         Ok(())
     }
 
     fn begin(&mut self, producer: Producer) {
         self.outbox.begin();
         self.spread.begin(producer);
-    }
-
-    /// Reads the committed place; without one the lane begins at its start with nothing forwarded.
-    fn begin_at(&self, committed: Option<Committed>) -> Step<(i64, Tally)> {
-        let halted = |offset, problem, remedy: &str| Error::Halted {
-            at: self.plan.at.clone(),
-            offset,
-            problem,
-            remedy: remedy.to_owned(),
-        };
-        let Some(place) = committed else {
-            if self.transaction.committed_tally.count > 0 {
-                let problem = "the group's committed offset was removed by another tool".to_owned();
-                let remedy = "what was forwarded so far is in the target: set the offset right before going on";
-                return Err(halted(self.transaction.committed, problem, remedy).into());
-            }
-            let start = self.plan.start.ok_or_else(|| {
-                let problem = "the group has no committed offset here".to_owned();
-                halted(-1, problem, "say where to begin with --from")
-            })?;
-            return Ok((start, Tally::default()));
-        };
-        let other =
-            "use a group of its own for every target; this one's offsets are left as they are";
-        let note: Note = place.metadata.parse().map_err(|problem| {
-            halted(
-                place.offset,
-                format!("the offset was moved by another tool: {problem}"),
-                other,
-            )
-        })?;
-        if note.tag != self.plan.tag {
-            let problem = "the group's offset belongs to another target topic".to_owned();
-            return Err(halted(place.offset, problem, other).into());
-        }
-        Ok((place.offset, note.done))
     }
 
     /// The lane's inner loop: fetch, spread, commit when due.
@@ -358,6 +339,10 @@ impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
         }
         self.spread.post_all(&mut self.outbox)?;
         self.outbox.flush()?;
+        self.commit_place()
+    }
+
+    fn commit_place(&mut self) -> Step<()> {
         let place = self.transaction.place(&self.plan.tag);
         let next = self.commit.commit(self.transaction.producer, &place)?;
         self.transaction.ended(next);

@@ -7,18 +7,21 @@
 //!          │ batches left out                         │ acknowledged                   │ with the records
 //! ```
 //!
-//! `engine` starts and gathers the lanes · `plan` is what it is asked to do ·
+//! `engine` makes lanes and gathers their ends · `crew` keeps the roll of those that run ·
+//! `plan` is what it is asked to do · `place` where a lane goes on ·
 //! `seam` is what a lane needs of a cluster, and `memory` its twin for tests ·
 //! `scan` looks without carrying.
 
 mod builders;
 pub mod commit;
+pub mod crew;
 pub mod engine;
 pub mod fetch;
 pub mod lane;
 pub mod memory;
 pub mod outbox;
 mod pass;
+mod place;
 pub mod plan;
 pub mod produce;
 pub mod scan;

@@ -83,14 +83,16 @@ impl Reason {
 /// Where a lane stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
+    /// Not started here; where lanes are shared, perhaps by another process.
+    Idle = 0,
     /// Taking over its transactional id.
-    Starting = 0,
+    Starting = 1,
     /// Carrying records.
-    Running = 1,
+    Running = 2,
     /// At the end of its source, waiting for more.
-    Waiting = 2,
+    Waiting = 3,
     /// Done, stopped or failed.
-    Ended = 3,
+    Ended = 4,
 }
 
 /// Counters of one lane; each grows by whole fetches and transactions.
@@ -145,9 +147,10 @@ impl LaneStats {
     #[must_use]
     pub fn state(&self) -> State {
         match self.state.load(Relaxed) {
-            0 => State::Starting,
-            1 => State::Running,
-            2 => State::Waiting,
+            0 => State::Idle,
+            1 => State::Starting,
+            2 => State::Running,
+            3 => State::Waiting,
             _ => State::Ended,
         }
     }
