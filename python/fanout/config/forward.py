@@ -34,6 +34,8 @@ class ForwardSettings:
     allotments: the target partitions each source partition may write; None allows all to all.
     origin: one of `ORIGINS`: no header, the run's 12 bytes, or `<topic>/<partition>/<offset>` as text.
     compression: one of `COMPRESSIONS`; `same` keeps the codec of each source batch.
+    merge_below_bytes: source batches that could be passed on whole are merged where their mean is below it (where they
+        are compressed, below a sixteenth of it); 0 passes all.
     """
 
     properties: Mapping[str, str]
@@ -51,6 +53,7 @@ class ForwardSettings:
     compression: str
     fetch_bytes: int = 4 * MIB
     batch_bytes: int = 64 * 1024
+    merge_below_bytes: int = 16 * 1024
     transaction_bytes: int = 32 * MIB
     transaction_ms: int = 500
     lane_memory_bytes: int = 64 * MIB

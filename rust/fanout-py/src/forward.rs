@@ -36,6 +36,7 @@ pub(crate) struct ForwardSettings {
     compression: String,
     fetch_bytes: usize,
     batch_bytes: usize,
+    merge_below_bytes: usize,
     transaction_bytes: usize,
     transaction_ms: u64,
     lane_memory_bytes: usize,
@@ -51,6 +52,7 @@ impl ForwardSettings {
             limits: ForwardLimits {
                 fetch_bytes: self.fetch_bytes,
                 batch_bytes: self.batch_bytes,
+                merge_below_bytes: self.merge_below_bytes,
                 transaction_bytes: self.transaction_bytes,
                 transaction_ms: self.transaction_ms,
                 lane_memory_bytes: self.lane_memory_bytes,

@@ -1,19 +1,14 @@
 //! Whether a batch may travel whole, and if not, why.
 
+use super::plan::ForwardLimits;
 use super::spread::{Spreading, Stamping};
 use super::stats::Reason;
 use super::visible::Visible;
 use crate::batch::{Batch, BatchError, BatchHeader, Codec};
 use crate::route::Policy;
 
-/// Mean bytes of a fetch's batches below which they are merged, and above which that ends.
-///
-/// Each produced batch costs a broker about as much as the bytes of a few KB, and us a
-/// part of a request. Between the two the way stays as it was.
-const MERGE: (usize, usize) = (4 << 10, 8 << 10);
-
-/// Merging packed batches unpacks and packs them again: that pays only for smaller ones.
-const MERGE_PACKED: (usize, usize) = (1 << 10, 2 << 10);
+/// A packed batch is unpacked and packed again to be merged: that pays only for so much smaller ones.
+const PACKED_SHARE: usize = 16;
 
 /// What a lane's batches are asked before they pass.
 #[derive(Debug)]
@@ -21,15 +16,18 @@ pub(super) struct Passing {
     how: Spreading,
     /// The longest batch that the target takes.
     most_bytes: usize,
+    /// See [`ForwardLimits::merge_below_bytes`].
+    merge_below_bytes: usize,
     merges: bool,
     verifies: bool,
 }
 
 impl Passing {
-    pub(super) fn new(how: Spreading) -> Self {
+    pub(super) fn new(how: Spreading, limits: &ForwardLimits) -> Self {
         Self {
             how,
             most_bytes: usize::MAX,
+            merge_below_bytes: limits.merge_below_bytes,
             merges: false,
             verifies: false,
         }
@@ -54,18 +52,27 @@ impl Passing {
     }
 
     /// Looks at the batches of one fetch: are they worth merging?
+    ///
+    /// Once they are, they stay so until their mean has grown by half: a source that
+    /// wavers about the bound does not change its way with every fetch.
     pub(super) fn look_at(&mut self, visible: &[Visible<'_>]) {
         let headers = || visible.iter().flatten().map(|batch| &batch.header);
         let Some(first) = headers().next() else {
             return;
         };
-        let (below, above) = match first.codec() {
-            Codec::None => MERGE,
-            Codec::Gzip | Codec::Snappy | Codec::Lz4 | Codec::Zstd => MERGE_PACKED,
+        let below = match first.codec() {
+            Codec::None => self.merge_below_bytes,
+            Codec::Gzip | Codec::Snappy | Codec::Lz4 | Codec::Zstd => {
+                self.merge_below_bytes / PACKED_SHARE
+            }
         };
-        let mean = headers().map(BatchHeader::total_len).sum::<usize>() / headers().count();
-        // A single one has nobody to be merged with in its fetch, but its neighbours come.
-        self.merges = mean < if self.merges { above } else { below };
+        let bound = if self.merges {
+            below + below / 2
+        } else {
+            below
+        };
+        let total: usize = headers().map(BatchHeader::total_len).sum();
+        self.merges = total / headers().count() < bound;
     }
 
     /// Why a batch within `[from, end)` cannot pass; `None` if it can.

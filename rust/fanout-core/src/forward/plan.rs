@@ -57,6 +57,9 @@ pub struct ForwardLimits {
     pub fetch_bytes: usize,
     /// A produced batch is closed at this size, unpacked.
     pub batch_bytes: usize,
+    /// Source batches that could pass are merged where their mean is below it; a sixteenth of it where
+    /// they are packed. 0: never.
+    pub merge_below_bytes: usize,
     /// A transaction ends at this size.
     pub transaction_bytes: usize,
     /// A transaction ends at this age.

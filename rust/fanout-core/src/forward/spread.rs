@@ -120,7 +120,7 @@ impl Spread {
     ) -> Option<Self> {
         let router = Router::new(how.policy, targets.to_vec())?;
         Some(Self {
-            passing: Passing::new(how),
+            passing: Passing::new(how, limits),
             unpacker: Unpacker::new(limits.lane_memory_bytes),
             builders: Builders::new(at, router, how, limits.batch_bytes),
         })

@@ -85,6 +85,7 @@ pub(crate) fn run(
     let limits = ForwardLimits {
         fetch_bytes: 64 << 10,
         batch_bytes: 1024,
+        merge_below_bytes: 4 << 10,
         transaction_bytes: 6 << 10,
         transaction_ms: 500,
         lane_memory_bytes: 1 << 20,
