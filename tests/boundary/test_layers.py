@@ -25,7 +25,7 @@ PYTHON_LAYERS = (
     ("cli",),
 )
 RUST_LAYERS = (
-    ("record", "note", "clock", "error"),
+    ("record", "note", "clock", "error", "failpoint"),
     ("batch", "route", "wire"),
     ("cluster",),
     ("forward", "work"),

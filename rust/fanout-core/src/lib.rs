@@ -18,7 +18,7 @@
 //!
 //! | module | what | leans on |
 //! |---|---|---|
-//! | [`record`], [`note`], [`error`], [`clock`] | origins and tallies; the tally beside a commit; what can stop us; time | – |
+//! | [`record`], [`note`], [`error`], [`clock`], `failpoint` | origins and tallies; the tally beside a commit; what can stop us; time; crash points of test builds | – |
 //! | [`batch`] | `RecordBatch` v2 on raw bytes | record |
 //! | [`route`] | which target partition a record goes to | – |
 //! | [`wire`] | one connection to one broker | – |
@@ -32,6 +32,7 @@ pub mod batch;
 pub mod clock;
 pub mod cluster;
 pub mod error;
+mod failpoint;
 pub mod forward;
 pub mod note;
 pub mod record;

@@ -17,6 +17,7 @@ use crate::cluster::groups::{committed, Committed, Pending};
 use crate::cluster::producers::{initialise, name, Producer, NOBODY};
 use crate::cluster::retry::{code_name, judge};
 use crate::cluster::{Client, Failure};
+use crate::failpoint;
 use crate::record::TopicPartition;
 
 /// Version 5 adds the group to the transaction by itself.
@@ -76,7 +77,9 @@ impl KafkaCommit {
         let subject = format!("group {}, {}", self.group, self.at);
         let told = self.client.retry(|client| {
             let asked = (&request, &TXN_OFFSET_COMMIT);
+            failpoint::reach("commit-to-add-offset");
             let response = client.ask_coordinator(Coordinates::Group, &self.group, asked)?;
+            failpoint::reach("commit-offset-added");
             let mut codes = response.topics.iter().flat_map(|t| &t.partitions);
             let code = codes.next().map_or(-1, |partition| partition.error_code);
             tell("TxnOffsetCommit", &subject, code, ())
@@ -93,12 +96,14 @@ impl KafkaCommit {
         let id = &self.transactional_id;
         let told = self.client.retry(|client| {
             let node = client.coordinator(Coordinates::Transaction, id)?;
+            failpoint::reach("commit-to-end");
             let response = match client.ask(node, &request, &END_TXN) {
                 Ok(response) => response,
                 // Sent, perhaps, and perhaps done: the outcome is never guessed.
                 Err(Failure::Stale(reason)) => return Ok(Told::Unclear(reason)),
                 Err(other) => return Err(other),
             };
+            failpoint::reach("commit-end-answered");
             let next = Producer {
                 id: response.producer_id.0,
                 epoch: response.producer_epoch,
@@ -112,7 +117,10 @@ impl KafkaCommit {
 impl Commit for KafkaCommit {
     fn acquire(&mut self) -> Step<Producer> {
         let id = &self.transactional_id;
-        Ok(initialise(&mut self.client, id, self.timeout_ms, NOBODY)?)
+        failpoint::reach("commit-to-acquire");
+        let producer = initialise(&mut self.client, id, self.timeout_ms, NOBODY)?;
+        failpoint::reach("commit-acquired");
+        Ok(producer)
     }
 
     fn renew(&mut self, current: Producer) -> Step<Producer> {
@@ -124,6 +132,7 @@ impl Commit for KafkaCommit {
         let partitions = [self.at.partition];
         let (client, topic) = (&mut self.client, &self.at.topic);
         let mut found = committed(client, &self.group, topic, &partitions, Pending::Wait)?;
+        failpoint::reach("commit-placed");
         Ok(found.remove(&self.at.partition))
     }
 

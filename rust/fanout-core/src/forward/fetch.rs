@@ -14,6 +14,7 @@ use crate::cluster::ends::{offsets, Place};
 use crate::cluster::retry::judge;
 use crate::cluster::{Client, Failure, Use};
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::record::TopicPartition;
 use crate::wire::WireError;
 
@@ -81,6 +82,7 @@ impl Fetch for KafkaFetch {
         self.asked = Some(question);
         // A request that cannot be sent now is sent again by `take`, which may wait.
         self.sent = self.from.send(&mut self.client, question).ok();
+        failpoint::reach("fetch-asked");
         Ok(())
     }
 
@@ -90,6 +92,7 @@ impl Fetch for KafkaFetch {
         };
         let from = &self.from;
         let mut sent = self.sent.take();
+        failpoint::reach("fetch-to-take");
         let fetched = self.client.retry(|client| {
             let sent = match sent.take() {
                 Some(sent) => sent,
@@ -97,6 +100,7 @@ impl Fetch for KafkaFetch {
             };
             from.receive(client, question, sent)
         })?;
+        failpoint::reach("fetch-taken");
         Ok(fetched)
     }
 }

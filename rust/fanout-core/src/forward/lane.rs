@@ -16,6 +16,7 @@ use super::visible::{visible_batches, Visible};
 use crate::clock::Clock;
 use crate::cluster::producers::{Producer, NOBODY};
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::record::{Tally, TopicPartition};
 use crate::wire::Cancel;
 
@@ -206,11 +207,15 @@ impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
         self.transaction.producer = producer;
         let committed = self.commit.position()?;
         let is_new = committed.is_none();
-        let (offset, tally) = place(committed, &self.plan, &self.transaction)?;
+        let (mut offset, mut tally) = place(committed, &self.plan, &self.transaction)?;
+        if already && failpoint::is_planted("unclear-end-guessed") {
+            (offset, tally) = (self.transaction.position, self.transaction.tally);
+        }
         self.transaction = Transaction::new(producer, offset, tally, self.plan.limits);
         self.began.get_or_insert((offset, tally.count));
         self.stats.position.store(offset, Relaxed);
         self.begin(producer);
+        failpoint::reach("lane-begun");
         // Where it begins is said before anything is carried: a lane that starts again after a
         // fault, here or elsewhere, goes on from there and not from where its own settings say.
         if is_new {
@@ -337,6 +342,7 @@ impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
         if !self.transaction.has_work() {
             return Ok(());
         }
+        failpoint::reach("lane-to-end");
         self.spread.post_all(&mut self.outbox)?;
         self.outbox.flush()?;
         self.commit_place()
@@ -345,11 +351,13 @@ impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
     fn commit_place(&mut self) -> Step<()> {
         let place = self.transaction.place(&self.plan.tag);
         let next = self.commit.commit(self.transaction.producer, &place)?;
+        failpoint::reach("lane-committed");
         self.transaction.ended(next);
         self.begin(next);
         self.stats.position.store(place.offset, Relaxed);
         self.stats.resends.store(self.outbox.resends(), Relaxed);
         self.stats.commits.fetch_add(1, Relaxed);
+        failpoint::reach("lane-ended");
         Ok(())
     }
 

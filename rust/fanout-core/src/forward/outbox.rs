@@ -24,6 +24,7 @@ use parcel::Parcel;
 use super::seam::{Answer, Interrupt, Outgoing, Produce, Step};
 use super::verdict::{judge_answer, Verdict};
 use crate::cluster::Failure;
+use crate::failpoint;
 use crate::record::TopicPartition;
 
 /// Produce requests without an answer, per broker.
@@ -130,6 +131,7 @@ impl<P: Produce> Outbox<P> {
     pub fn post(&mut self, target: i32, load: impl Into<Load>, first_offset: i64) -> Step<()> {
         let load = load.into();
         let size = load.len();
+        failpoint::reach("outbox-to-post");
         self.posted += 1;
         let parcel = Parcel {
             target,
@@ -199,6 +201,7 @@ impl<P: Produce> Outbox<P> {
     }
 
     fn make_room(&mut self, node: i32) -> Step<()> {
+        failpoint::reach("outbox-to-send");
         while !self.gate_open && self.await_one()? {}
         while self.flying.get(&node).map_or(0, VecDeque::len) >= MAX_IN_FLIGHT {
             self.await_answer(node)?;
@@ -293,6 +296,7 @@ impl<P: Produce> Outbox<P> {
 
     fn acknowledged(&mut self, parcel: Parcel, base: Option<i64>) -> Step<()> {
         self.gate_open = true;
+        failpoint::reach("outbox-acknowledged");
         self.held_bytes = self.held_bytes.saturating_sub(parcel.load.len());
         if let Some(base) = base {
             let before = self.last_base.insert(parcel.target, base);

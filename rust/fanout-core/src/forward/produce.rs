@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::seam::{Answer, Interrupt, Outgoing, Produce, Step};
 use crate::cluster::{Client, Failure, Use};
 use crate::error::Error;
+use crate::failpoint;
 
 /// From version 12 on a request adds its partitions to the transaction by itself; version 13 names the topic
 /// by its id, so that one made again under its name refuses what was meant for the old one.
@@ -80,7 +81,9 @@ impl Produce for KafkaProduce {
             (&self.transactional_id, timeout_ms, topic),
             batches,
         );
+        failpoint::reach("produce-to-send");
         let sent = connection.send_parts::<ProduceRequest>(version, &parts(&framing, &cuts));
+        failpoint::reach("produce-sent");
         self.framing = framing;
         sent.map_err(|error| {
             self.client.disconnect(node, Use::Produce);
@@ -91,8 +94,12 @@ impl Produce for KafkaProduce {
     fn receive(&mut self, node: i32) -> Result<Vec<Answer>, Failure> {
         let connection = self.client.connection(node, Use::Produce)?;
         let version = connection.version_of::<ProduceRequest>(&PRODUCE)?;
+        failpoint::reach("produce-to-await");
         match connection.receive::<ProduceRequest>(version) {
-            Ok(response) => Ok(answers(&response)),
+            Ok(response) => {
+                failpoint::reach("produce-answered");
+                Ok(answers(&response))
+            }
             Err(error) => {
                 self.client.distrust(node, Use::Produce);
                 Err(error.into())

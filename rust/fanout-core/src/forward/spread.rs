@@ -12,6 +12,7 @@ use super::visible::Visible;
 use crate::batch::{Batch, BatchError, BatchHeader, Codec, Unpacker};
 use crate::cluster::producers::Producer as Owner;
 use crate::error::Error;
+use crate::failpoint;
 use crate::record::{Tally, TopicPartition};
 use crate::route::{Policy, Router};
 
@@ -158,6 +159,7 @@ impl Spread {
         bounds: (i64, i64),
         outbox: &mut Outbox<P>,
     ) -> Step<Result<Carried, Broken>> {
+        failpoint::reach("spread-to-carry");
         let header = &batch.header;
         let broken = |error: BatchError| {
             let from = header.base_offset.max(bounds.0);
