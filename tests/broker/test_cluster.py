@@ -16,8 +16,7 @@ from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from fanout.demo.cluster import Cluster
 from fanout.errors import UnreachableError
-
-from .proxy import StallingProxy
+from faults.proxy import Proxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -109,7 +108,7 @@ def test_the_port_brokers_tell_each_other_can_be_chosen() -> None:
 
 def test_commit_markers_can_be_stalled_between_two_brokers(own_cluster: Callable[..., Cluster]) -> None:
     cluster = Cluster(nodes=2, properties={"transaction.state.log.num.partitions": "1"})
-    with StallingProxy(cluster.node(2).internal_port) as proxy:
+    with Proxy(cluster.node(2).internal_port) as proxy:
         cluster.node(2).advertised_internal_port = proxy.port
         own_cluster(cluster)
         # Node 2 leads the data; node 1 the transaction, so that its markers pass through the proxy.

@@ -20,10 +20,9 @@ from fanout.config.forward import ForwardSettings
 from fanout.drain.finished_mark import FinishedMarks
 from fanout.kafka.names import RunNames
 from fanout.kafka.tally import zero_note
+from faults.proxy import Proxy
 from oracle import Recipe
 from oracle.generate import Chunk, Generator
-
-from .proxy import StallingProxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -38,7 +37,7 @@ ONE_PARTITION_EACH = {"transaction.state.log.num.partitions": "1", "offsets.topi
 class World:
     """A run's topics and groups with one lane at work, and the proxy its markers pass through."""
 
-    def __init__(self, cluster: Cluster, proxy: StallingProxy) -> None:
+    def __init__(self, cluster: Cluster, proxy: Proxy) -> None:
         self.proxy = proxy
         compacted, kept = {"cleanup.policy": "compact"}, {"retention.ms": "-1"}
         make_on(cluster, 1, {"__transaction_state": compacted, "__consumer_offsets": compacted, "orders": kept})
@@ -94,7 +93,7 @@ def world(own_cluster: Callable[..., Cluster]) -> Iterator[World]:
     from fanout.demo.cluster import Cluster  # noqa: PLC0415  only this fixture starts one
 
     cluster = Cluster(nodes=2, properties=ONE_PARTITION_EACH)
-    with StallingProxy(cluster.node(2).internal_port) as proxy:
+    with Proxy(cluster.node(2).internal_port) as proxy:
         cluster.node(2).advertised_internal_port = proxy.port
         own_cluster(cluster)
         made = World(cluster, proxy)

@@ -32,6 +32,10 @@ class Node:
         self.is_controller = controller
         self.port = free_port()
         """Where clients connect."""
+        self.client_port = free_port()
+        """Where clients connect that are told `advertised_client_port` for every further connection."""
+        self.advertised_client_port = self.client_port
+        """Set it to a proxy's port before the cluster starts."""
         self.internal_port = free_port()
         """Where the other brokers connect."""
         self.controller_port = free_port()
@@ -59,9 +63,12 @@ class Node:
 
     def properties(self, data: Path, controllers: Sequence[Node]) -> dict[str, str]:
         """The settings that make this node part of its cluster."""
-        listeners = {"PLAINTEXT": self.port, "INTERNAL": self.internal_port}
+        listeners = {"PLAINTEXT": self.port, "CLIENT": self.client_port, "INTERNAL": self.internal_port}
         bound = listeners | ({"CONTROLLER": self.controller_port} if self.is_controller else {})
-        advertised = listeners | {"INTERNAL": self.advertised_internal_port}
+        advertised = listeners | {
+            "CLIENT": self.advertised_client_port,
+            "INTERNAL": self.advertised_internal_port,
+        }
         return {
             "process.roles": "broker,controller" if self.is_controller else "broker",
             "node.id": str(self.id),
@@ -70,7 +77,7 @@ class Node:
             "listeners": _listeners(bound),
             "advertised.listeners": _listeners(advertised),
             "inter.broker.listener.name": "INTERNAL",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in (*listeners, "CONTROLLER")),
             "log.dirs": str(data),
         }
 

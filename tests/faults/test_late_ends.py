@@ -1,0 +1,82 @@
+"""An end of transaction that comes late, loses its answer or comes twice never ends another transaction."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from broker.lanes import settings
+from fanout._fanout import Forwarder
+
+from .forked import forward_in_process
+from .frames import Api
+from .rules import Cut, Delay, Fault, Late, Rule, Twice
+from .world import Road
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Topics
+    from fanout.config.forward import ForwardSettings
+
+    from .frames import Way
+    from .world import Faulty
+
+RECORDS = 12_000
+INJECTED = 5
+
+
+def plan(road: Road, faulty: Faulty) -> ForwardSettings:
+    """Some twenty-five transactions through the proxy, by a client that waits a second for an answer."""
+    direct = settings(road.bootstrap, road.source, road.target, transaction_bytes=100_000, fetch_bytes=64 << 10)
+    return replace(direct, properties={"bootstrap.servers": faulty.bootstrap, "socket.timeout.ms": "1000"})
+
+
+@pytest.mark.parametrize(
+    ("way", "fault", "replaced"),
+    [
+        ("request", Late(behind=Api.PRODUCE), INJECTED),
+        ("request", Delay(1.3), INJECTED),
+        ("response", Cut(), INJECTED),
+        ("response", Cut(at=9), INJECTED),
+        ("request", Twice(), 0),
+        ("request", Twice(behind=Api.PRODUCE), 0),
+    ],
+    ids=["late", "slow", "answer-lost", "answer-torn", "twice", "twice-late"],
+)
+def test_a_faulty_end_replaces_the_producer_where_it_is_unclear_and_leaves_no_trace(
+    faulty: Faulty, topics: Topics, way: Way, fault: Fault, replaced: int
+) -> None:
+    # One lane: the Produce that a late end comes behind is then one of the next transaction.
+    road = Road.laid(faulty.direct, topics, sources=1)
+    road.write(RECORDS)
+    faulty.rules.set(Rule(Api.END_TXN, way, fault, times=INJECTED, chance=0.4))
+    forwarder = Forwarder(plan(road, faulty))
+
+    ends = forwarder.run()
+
+    injected, renewals = faulty.rules.fired(), sum(lane.renewals for lane in forwarder.stats())
+    print(f"injected={injected} producers_replaced={renewals} late_answers={faulty.late.codes}")
+    assert {end.outcome for end in ends} == {"end"}
+    road.prove()
+    assert (injected, renewals) == (INJECTED, replaced)
+    if isinstance(fault, Late) or (isinstance(fault, Twice) and fault.behind):
+        assert len(faulty.late.codes) == INJECTED, "void: not every late request was delivered"
+        assert 0 not in faulty.late.codes, "a late end was taken"
+
+
+def test_the_oracle_sees_an_unclear_end_that_was_guessed(faulty: Faulty, topics: Topics, extension: Path) -> None:
+    # One lane: the Produce that a late end comes behind is then one of the next transaction.
+    road = Road.laid(faulty.direct, topics, sources=1)
+    road.write(RECORDS)
+    late = Rule(Api.END_TXN, "request", Late(behind=Api.PRODUCE), times=INJECTED, after=3, chance=0.4)
+    faulty.rules.set(late)
+
+    forked = forward_in_process(plan(road, faulty), extension, "unclear-end-guessed=plant")
+
+    assert set(forked.ended.values()) == {"end"}, forked
+    assert faulty.rules.fired() == INJECTED
+    with pytest.raises(AssertionError, match=r" lost=[1-9]"):
+        road.prove()
