@@ -76,6 +76,13 @@ class Cluster:
         Read from batch headers; batches with holes are opened. The mix is `mix64(partition, offset)` of DESIGN.md.
         """
 
+    def broken_batch(self, topic: str, partition: int, offset: int) -> tuple[int, int | None, str] | None:
+        """What is wrong with the batch that holds `offset`; None if it can be carried.
+
+        First offset that cannot be read, first offset behind the batch (None where nothing tells it for certain), and
+        the flaw in words.
+        """
+
     def delete_topic(self, topic_id: str) -> None:
         """Deletes a topic by its id, so that another one made under its name is safe."""
 

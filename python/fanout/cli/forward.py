@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
@@ -13,6 +14,7 @@ from .parse import one_of
 
 if TYPE_CHECKING:
     from fanout._fanout import Forwarder as CoreForwarder
+    from fanout.config.selection import Place
     from fanout.config.when import When
     from fanout.kafka.carry import Carry, Errand
     from fanout.kafka.ports import Forwarder, LaneEnd, LaneStats
@@ -45,6 +47,10 @@ def forward(
     origin_header: Annotated[
         bool, typer.Option("--origin-header/--no-origin-header", help="Add fanout.origin: topic/partition/offset.")
     ] = False,
+    skip: Annotated[
+        list[str] | None,
+        typer.Option("--skip", metavar="T:P@OFFSET", help="Leave out the one broken batch at which this lane halted."),
+    ] = None,
     compression: Annotated[
         str, typer.Option("--compression", metavar="CODEC", help="same, none, gzip, snappy, lz4 or zstd.")
     ] = "same",
@@ -58,8 +64,8 @@ def forward(
     """
     from fanout._fanout import Forwarder
     from fanout.config.forward import COMPRESSIONS, PARTITIONERS, ROUTES
-    from fanout.config.selection import parse_selection
-    from fanout.kafka.carry import Errand, commit_start, prepare
+    from fanout.config.selection import parse_place, parse_selection
+    from fanout.kafka.carry import Errand, commit_start
 
     frame: Frame = context.obj
     session = frame.open("forward")
@@ -76,9 +82,7 @@ def forward(
         compression=one_of(compression, COMPRESSIONS, "--compression"),
         share=share,
     )
-    carry = prepare(
-        errand, session.cluster, session.admin.groups.describe(group), session.clients.of("core", "forward")
-    )
+    carry = _prepare(session, errand, [parse_place(place, "--skip") for place in skip or ()])
     forwarder = Forwarder(carry.settings)
     if share:
         raise typer.Exit(_share(session, errand, carry, forwarder))
@@ -86,6 +90,23 @@ def forward(
     ends, code = _run(session, carry, forwarder, _Work(forwarder.run, forwarder.stop))
     session.show(_answer(errand, carry, ends, forwarder.stats()))
     raise typer.Exit(_exit_code(ends) or code)
+
+
+def _prepare(session: Session, errand: Errand, skip: Sequence[Place]) -> Carry:
+    """Looks at the cluster; where broken batches are to be left out, that is done and all is looked at again."""
+    from fanout.errors import ConfigError
+    from fanout.kafka.carry import prepare
+    from fanout.kafka.skip import skip_broken
+
+    def look() -> Carry:
+        group = session.admin.groups.describe(errand.group)
+        return prepare(errand, session.cluster, group, session.clients.of("core", "forward"))
+
+    if skip and errand.share:
+        raise ConfigError("--skip", "takes the lane from whoever carries it: run it once without --share")
+    carry = look()
+    skipped = skip_broken(errand, skip, session.cluster)
+    return replace(look(), skipped=skipped) if skipped else carry
 
 
 def _places(start: str | None, until: str | None, to: str | None) -> tuple[When | None, When | None]:
@@ -182,6 +203,7 @@ def _answer(
             "group": errand.group,
             "lanes": lanes,
             "above_the_end": above,
+            "skipped": [str(one) for one in carry.skipped],
             **more,
         },
         columns=("partition", "from", "to", "records", "outcome", "batches", "error"),
@@ -197,7 +219,10 @@ def _answer(
             )
             for lane in lanes
         ],
-        after=[f"left above the end: {line}" for line in above],
+        after=[
+            *(f"skipped on your word: {one}" for one in carry.skipped),
+            *(f"left above the end: {line}" for line in above),
+        ],
     )
 
 

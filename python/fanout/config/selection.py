@@ -1,4 +1,4 @@
-"""Which partitions of which topic: `orders`, `orders:0`, `orders:0,3-7`."""
+"""Which partitions of which topic, `orders`, `orders:0`, `orders:0,3-7`; and one place in one, `orders:0@4711`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from fanout.errors import ConfigError
 
-__all__ = ["Selection", "parse_selection"]
+__all__ = ["Place", "Selection", "parse_place", "parse_selection"]
 
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _RANGE = re.compile(r"(\d+)(?:-(\d+))?")
+_PLACE = re.compile(rf"({_TOPIC.pattern}):(\d{{1,9}})@(\d{{1,18}})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +47,23 @@ def parse_selection(text: str, setting: str) -> Selection:
             raise ConfigError(setting, f"{part!r} is no partition or range of partitions: write {topic}:0,3-7")
         chosen.update(range(first, last + 1))
     return Selection(topic, tuple(sorted(chosen)))
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One offset of one partition."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}:{self.partition}@{self.offset}"
+
+
+def parse_place(text: str, setting: str) -> Place:
+    """Reads `T:P@OFFSET` as written under `setting`."""
+    found = _PLACE.fullmatch(text)
+    if found is None:
+        raise ConfigError(setting, f"{text!r} is no place: write T:P@OFFSET, as the error of the halted lane does")
+    return Place(found[1], int(found[2]), int(found[3]))

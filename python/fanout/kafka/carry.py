@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from fanout.config.forward import ForwardSettings
 from fanout.config.selection import Selection
@@ -20,6 +21,9 @@ from .groups import Group
 from .names import forward_prefix
 from .ports import Cluster
 from .tally import parse_note, zero_note
+
+if TYPE_CHECKING:
+    from .skip import Skipped
 
 __all__ = [
     "TRANSACTION_VERSION",
@@ -75,11 +79,13 @@ class Carry:
     """Settings the engine can start with, and what they leave behind.
 
     begin: where each lane goes on or starts.
+    skipped: broken batches that the user had left out before the lanes start.
     """
 
     settings: ForwardSettings
     begin: Mapping[int, int]
     above: Sequence[Above] = field(default=())
+    skipped: Sequence[Skipped] = field(default=())
 
 
 def require_transactions(cluster: Cluster) -> None:

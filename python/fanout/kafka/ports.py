@@ -82,6 +82,10 @@ class Cluster(Protocol):
         """How many committed records [start, end) holds, and the sum of their mixes."""
         ...
 
+    def broken_batch(self, topic: str, partition: int, offset: int) -> tuple[int, int | None, str] | None:
+        """Of the batch at `offset`: first offset that cannot be read, first one behind it, the flaw; None if sound."""
+        ...
+
     def delete_topic(self, topic_id: str) -> None:
         """Deletes by id, so that a topic re-created under the same name is left alone."""
         ...

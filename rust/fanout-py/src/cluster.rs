@@ -9,6 +9,7 @@ use fanout_core::cluster::groups::{commit, committed, Committed, Pending};
 use fanout_core::cluster::producers::{initialise, NOBODY};
 use fanout_core::cluster::{topics, Client, ClientSettings};
 use fanout_core::error::{Error, Result};
+use fanout_core::forward::inspect::inspect;
 use fanout_core::forward::scan::{head, tally, Head};
 use fanout_core::record::TopicPartition;
 use pyo3::prelude::*;
@@ -192,6 +193,20 @@ impl Cluster {
             .detach(|| tally(settings, &at, (start, end), patience))
             .map_err(raise)?;
         Ok((counted.count, counted.sum))
+    }
+
+    fn broken_batch(
+        &self,
+        py: Python<'_>,
+        topic: &str,
+        partition: i32,
+        offset: i64,
+    ) -> PyResult<Option<(i64, Option<i64>, String)>> {
+        let at = TopicPartition::new(topic, partition);
+        let found = py
+            .detach(|| inspect(&self.settings, &at, offset))
+            .map_err(raise)?;
+        Ok(found.map(|broken| (broken.from, broken.next, broken.problem)))
     }
 
     fn delete_topic(&self, py: Python<'_>, topic_id: &str) -> PyResult<()> {

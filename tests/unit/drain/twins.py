@@ -116,6 +116,10 @@ class MemoryCluster:
         with self.lock:
             self.commits.setdefault((group, topic), {}).update(offsets)
 
+    def broken_batch(self, topic: str, partition: int, offset: int) -> tuple[int, int | None, str] | None:
+        assert self.topics[topic][partition][offset:]
+        return None  # what is kept as entries has no bytes to be damaged
+
     def take_over(self, transactional_id: str) -> None:
         self.before("take_over")
         self.taken_over.append(transactional_id)

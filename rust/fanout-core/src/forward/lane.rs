@@ -147,6 +147,8 @@ impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
     pub fn run(mut self) -> LaneEnd {
         let outcome = self.carry_and_renew();
         if let Err(error) = &outcome {
+            // Said now: the other lanes may go on for weeks.
+            tracing::error!(lane = %self.plan.at, %error, "the lane ends here, the others go on");
             self.leave_nothing_open(error);
         }
         self.stats.set_state(State::Ended);

@@ -10,13 +10,14 @@
 //! `engine` makes lanes and gathers their ends · `crew` keeps the roll of those that run ·
 //! `plan` is what it is asked to do · `place` where a lane goes on ·
 //! `seam` is what a lane needs of a cluster, and `memory` its twin for tests ·
-//! `scan` looks without carrying.
+//! `scan` looks without carrying · `inspect` says what is wrong with one batch.
 
 mod builders;
 pub mod commit;
 pub mod crew;
 pub mod engine;
 pub mod fetch;
+pub mod inspect;
 pub mod lane;
 pub mod memory;
 pub mod outbox;

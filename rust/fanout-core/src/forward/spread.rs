@@ -68,8 +68,8 @@ impl Broken {
             offset: self.offset,
             problem: format!("the batch there is broken: {}", self.problem),
             remedy: format!(
-                "everything before it was forwarded and nothing is skipped: restore the partition from a replica, or go on behind it under another group: -t {}:{} --from @OFFSET",
-                at.topic, at.partition
+                "everything before it was forwarded and nothing is skipped: restore the partition from a replica, or have a plain forward leave this one batch out: --skip {}:{}@{}",
+                at.topic, at.partition, self.offset
             ),
         }
     }
