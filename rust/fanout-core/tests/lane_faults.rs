@@ -6,6 +6,7 @@ use bytes::Bytes;
 use fanout_core::error::Error;
 use fanout_core::forward::lane::{LaneEnd, Outcome};
 use fanout_core::forward::memory::{Fault, MemoryCluster};
+use fanout_core::forward::protocol::Protocol;
 use fanout_core::forward::seam::Aborted;
 use fanout_core::forward::spread::{Spreading, Stamping};
 use fanout_core::note::Note;
@@ -92,7 +93,12 @@ fn fault() -> impl Strategy<Value = Fault> {
         Just(Fault::ProduceAnswerLost),
         Just(Fault::EndAnswerLost),
         Just(Fault::EndLost),
+        Just(Fault::EndLate),
     ]
+}
+
+fn protocol() -> impl Strategy<Value = Protocol> {
+    prop_oneof![Just(Protocol::EpochEach), Just(Protocol::EpochKept)]
 }
 
 proptest! {
@@ -101,8 +107,9 @@ proptest! {
     #[test]
     fn every_record_arrives_once_whatever_goes_wrong(
         faults in proptest::collection::vec(fault(), 0..8),
+        protocol in protocol(),
     ) {
-        let cluster = source(120, 50);
+        let cluster = source(120, 50).speaking(protocol);
         for &fault in &faults {
             cluster.plant(fault);
         }
@@ -117,12 +124,25 @@ proptest! {
 
 #[test]
 fn a_lost_answer_to_the_end_of_a_transaction_neither_loses_nor_doubles() {
-    for fault in [Fault::EndAnswerLost, Fault::EndLost] {
-        let cluster = source(4, 50);
-        cluster.plant(fault);
-        let end = run(&cluster, 200);
+    for protocol in [Protocol::EpochEach, Protocol::EpochKept] {
+        for fault in [Fault::EndAnswerLost, Fault::EndLost] {
+            let cluster = source(4, 50).speaking(protocol);
+            cluster.plant(fault);
+            let end = run(&cluster, 200);
+            assert_eq!(end.outcome.expect("renewed"), Outcome::End);
+            assert_exactly(&cluster, 0..200);
+        }
+    }
+}
+
+#[test]
+fn a_late_end_of_a_transaction_does_not_end_the_next_one() {
+    for protocol in [Protocol::EpochEach, Protocol::EpochKept] {
+        let cluster = source(120, 50).speaking(protocol);
+        cluster.plant(Fault::EndLate);
+        let end = run(&cluster, 6000);
         assert_eq!(end.outcome.expect("renewed"), Outcome::End);
-        assert_exactly(&cluster, 0..200);
+        assert_exactly(&cluster, 0..6000);
     }
 }
 

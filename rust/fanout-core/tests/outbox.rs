@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use fanout_core::batch::{BatchBuilder, Codec, Packer, SealedBatch, Signature};
+use fanout_core::cluster::producers::{Producer, NOBODY};
 use fanout_core::cluster::Failure;
 use fanout_core::forward::outbox::Outbox;
 use fanout_core::forward::seam::{Answer, Interrupt, Outgoing, Produce, Step};
@@ -22,6 +23,12 @@ struct Script {
 struct Scripted(Rc<RefCell<Script>>);
 
 impl Produce for Scripted {
+    fn begin(&mut self, _producer: Producer) {}
+
+    fn enlist(&mut self, _batches: &[Outgoing<'_>]) -> Step<()> {
+        Ok(())
+    }
+
     fn leader(&mut self, _target: i32) -> Result<i32, Failure> {
         Ok(0)
     }
@@ -114,7 +121,7 @@ fn one_request_is_in_flight_until_the_first_success_and_five_after_it() {
     }
     assert_eq!(most, [1, 1, 2, 3, 4, 5, 5, 5, 5, 5]);
     outbox.flush().expect("answered");
-    outbox.begin();
+    outbox.begin(NOBODY);
     post(&mut outbox, 0..1).expect("answered");
     post(&mut outbox, 1..2).expect("answered");
     assert_eq!(script.0.borrow().owed.len(), 1, "the gate is closed again");

@@ -3,123 +3,17 @@
 //! The tests on Kafka are ignored unless `FANOUT_CONTRACT_BOOTSTRAP` names a
 //! cluster: `tests/contract/test_seam.py` starts one and runs them.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use fanout_core::batch::{Batch, Unpacker};
-use fanout_core::batch::{BatchBuilder, Codec, Packer, Signature, Stamp};
-use fanout_core::cluster::ends::{offsets, Place};
+use fanout_core::batch::{Batch, BatchBuilder, Codec, Packer, Signature, Stamp, Unpacker};
 use fanout_core::cluster::groups::Committed;
 use fanout_core::cluster::producers::Producer;
-use fanout_core::cluster::{Client, ClientSettings};
 use fanout_core::error::Error;
-use fanout_core::forward::commit::KafkaCommit;
-use fanout_core::forward::fetch::KafkaFetch;
-use fanout_core::forward::memory::MemoryCluster;
-use fanout_core::forward::produce::KafkaProduce;
-use fanout_core::forward::scan::tally;
-use fanout_core::forward::seam::{Answer, Commit, Fetch, Interrupt, Outgoing, Produce};
-use fanout_core::record::TopicPartition;
-use kafka_protocol::messages::create_topics_request::CreatableTopic;
-use kafka_protocol::messages::{CreateTopicsRequest, TopicName};
-use kafka_protocol::protocol::StrBytes;
+use fanout_core::forward::protocol::Protocol;
+use fanout_core::forward::seam::{Answer, Interrupt, Outgoing, Produce};
+use world::World;
 
-/// Something with a source partition and two target partitions.
-trait World {
-    fn seams(&self) -> (Box<dyn Fetch>, Box<dyn Produce>, Box<dyn Commit>);
-    /// Records that a read-committed reader of `target` sees.
-    fn visible(&self, target: i32) -> u64;
-}
-
-struct Memory(MemoryCluster);
-
-impl World for Memory {
-    fn seams(&self) -> (Box<dyn Fetch>, Box<dyn Produce>, Box<dyn Commit>) {
-        let (fetch, produce, commit) = self.0.seams();
-        (Box::new(fetch), Box::new(produce), Box::new(commit))
-    }
-
-    fn visible(&self, target: i32) -> u64 {
-        let batches = self.0.visible(target);
-        let count = |bytes: &Vec<u8>| Batch::parse(bytes).expect("sound").header.record_count;
-        batches
-            .iter()
-            .map(count)
-            .map(|count| u64::from(count.unsigned_abs()))
-            .sum()
-    }
-}
-
-struct Kafka {
-    settings: ClientSettings,
-    name: String,
-}
-
-/// Tests run side by side: each has topics, a group and a transactional id of its own.
-static WORLDS: AtomicU32 = AtomicU32::new(0);
-
-impl Kafka {
-    fn new() -> Self {
-        let bootstrap = std::env::var("FANOUT_CONTRACT_BOOTSTRAP")
-            .expect("FANOUT_CONTRACT_BOOTSTRAP names a cluster for these tests");
-        let properties = BTreeMap::from([("bootstrap.servers".to_owned(), bootstrap)]);
-        let settings = ClientSettings::from_properties(&properties).expect("an address");
-        let number = WORLDS.fetch_add(1, Ordering::Relaxed);
-        let name = format!("contract-{}-{number}", std::process::id());
-        let topic = |suffix: &str, partitions| {
-            CreatableTopic::default()
-                .with_name(TopicName(StrBytes::from_string(format!("{name}-{suffix}"))))
-                .with_num_partitions(partitions)
-                .with_replication_factor(-1)
-        };
-        let request = CreateTopicsRequest::default()
-            .with_topics(vec![topic("source", 1), topic("target", 2)])
-            .with_timeout_ms(30_000);
-        let mut client = Client::new(settings.clone());
-        let made = client.retry(|client| client.ask_any(&request, &(5..=7)));
-        for topic in made.expect("a cluster answers").topics {
-            assert_eq!(topic.error_code, 0, "{:?}", topic.error_message);
-        }
-        for suffix in ["source", "target"] {
-            offsets(&mut client, &format!("{name}-{suffix}"), Place::Stable).expect("led");
-        }
-        Self { settings, name }
-    }
-
-    fn client(&self) -> Client {
-        Client::new(self.settings.clone())
-    }
-}
-
-impl World for Kafka {
-    fn seams(&self) -> (Box<dyn Fetch>, Box<dyn Produce>, Box<dyn Commit>) {
-        let at = TopicPartition::new(format!("{}-source", self.name), 0);
-        let id = format!("fanout.{}", self.name);
-        let fetch = KafkaFetch::new(self.client(), at.clone(), 1 << 20);
-        let target = format!("{}-target", self.name);
-        let topic_id = self.client().retry(|client| Ok(client.layout(&target)?.id));
-        let topic = (&target[..], topic_id.expect("the topic exists"));
-        let produce = KafkaProduce::new(self.client(), topic, &id);
-        let commit = KafkaCommit::new(self.client(), &self.name, at, (id, 30_000));
-        (
-            Box::new(fetch.expect("the topic exists")),
-            Box::new(produce),
-            Box::new(commit),
-        )
-    }
-
-    fn visible(&self, target: i32) -> u64 {
-        let topic = format!("{}-target", self.name);
-        let mut client = self.client();
-        let ends = offsets(&mut client, &topic, Place::Latest).expect("the topic exists");
-        let at = TopicPartition::new(topic, target);
-        let patience = Duration::from_secs(10);
-        tally(self.settings.clone(), &at, (0, ends[&target]), patience)
-            .expect("readable to its end")
-            .count
-    }
-}
+mod world;
 
 /// A batch of `count` records for a transaction of `producer`, from `sequence` on.
 fn batch(producer: Producer, sequence: i32, count: i32) -> Vec<u8> {
@@ -183,16 +77,27 @@ fn reference(count: i32) -> Vec<u8> {
 /// Sends one batch to target 0 and returns its answer; 51, a transaction still ending, is asked again.
 fn produce(link: &mut dyn Produce, bytes: &[u8]) -> Answer {
     let give_up = Instant::now() + Duration::from_secs(20);
+    link.enlist(&[outgoing(bytes)])
+        .expect("the transaction is ours");
     loop {
-        let node = link.leader(0).expect("led");
-        let slices = [&[], bytes];
-        let batch = Outgoing { target: 0, slices };
-        link.send(node, &[batch]).expect("sent");
-        let answer = link.receive(node).expect("answered").remove(0);
+        let answer = send(link, bytes);
         if answer.code != 51 || Instant::now() > give_up {
             return answer;
         }
     }
+}
+
+fn outgoing(bytes: &[u8]) -> Outgoing<'_> {
+    Outgoing {
+        target: 0,
+        slices: [&[], bytes],
+    }
+}
+
+fn send(link: &mut dyn Produce, bytes: &[u8]) -> Answer {
+    let node = link.leader(0).expect("led");
+    link.send(node, &[outgoing(bytes)]).expect("sent");
+    link.receive(node).expect("answered").remove(0)
 }
 
 fn place(offset: i64) -> Committed {
@@ -205,6 +110,7 @@ fn place(offset: i64) -> Committed {
 fn a_batch_sent_twice_is_acknowledged_twice_and_stored_once(world: &dyn World) {
     let (_, mut link, mut commit) = world.seams();
     let producer = commit.acquire().expect("acquired");
+    link.begin(producer);
     let bytes = batch(producer, 0, 3);
     let first = produce(&mut *link, &bytes);
     let again = produce(&mut *link, &bytes);
@@ -217,6 +123,7 @@ fn a_batch_sent_twice_is_acknowledged_twice_and_stored_once(world: &dyn World) {
 fn a_batch_with_one_missing_before_it_is_refused(world: &dyn World) {
     let (_, mut link, mut commit) = world.seams();
     let producer = commit.acquire().expect("acquired");
+    link.begin(producer);
     assert_eq!(produce(&mut *link, &batch(producer, 0, 2)).code, 0);
     assert_eq!(produce(&mut *link, &batch(producer, 5, 2)).code, 45);
 }
@@ -224,6 +131,7 @@ fn a_batch_with_one_missing_before_it_is_refused(world: &dyn World) {
 fn records_and_offset_are_seen_together_and_not_before_the_commit(world: &dyn World) {
     let (_, mut link, mut commit) = world.seams();
     let producer = commit.acquire().expect("acquired");
+    link.begin(producer);
     assert_eq!(commit.position().expect("stable"), None);
     assert_eq!(produce(&mut *link, &batch(producer, 0, 4)).code, 0);
     commit.commit(producer, &place(4)).expect("committed");
@@ -231,16 +139,41 @@ fn records_and_offset_are_seen_together_and_not_before_the_commit(world: &dyn Wo
     assert_eq!(world.visible(0), 4);
 }
 
-fn the_next_transaction_has_a_new_epoch_and_sequences_from_0(world: &dyn World) {
+fn sequences_go_on_while_the_epoch_stays_and_begin_at_0_with_a_new_one(world: &dyn World) {
     let (_, mut link, mut commit) = world.seams();
     let first = commit.acquire().expect("acquired");
+    link.begin(first);
     assert_eq!(produce(&mut *link, &batch(first, 0, 2)).code, 0);
     let second = commit.commit(first, &place(2)).expect("committed");
-    assert!((second.id, second.epoch) > (first.id, first.epoch));
-    let answer = produce(&mut *link, &batch(second, 0, 2));
+    link.begin(second);
+    let next = match world.protocol() {
+        Protocol::EpochEach => {
+            assert!((second.id, second.epoch) > (first.id, first.epoch));
+            0
+        }
+        Protocol::EpochKept => {
+            assert_eq!(second, first);
+            2
+        }
+    };
+    let answer = produce(&mut *link, &batch(second, next, 2));
     assert_eq!(answer.code, 0);
     assert!(answer.base_offset >= 2, "base offsets grow");
     commit.commit(second, &place(4)).expect("committed");
+    assert_eq!(world.visible(0), 4);
+}
+
+fn a_renewed_owner_begins_at_sequence_0(world: &dyn World) {
+    let (_, mut link, mut commit) = world.seams();
+    let first = commit.acquire().expect("acquired");
+    link.begin(first);
+    assert_eq!(produce(&mut *link, &batch(first, 0, 2)).code, 0);
+    let second = commit.commit(first, &place(2)).expect("committed");
+    let third = commit.renew(second).expect("still ours");
+    assert!((third.id, third.epoch) > (second.id, second.epoch));
+    link.begin(third);
+    assert_eq!(produce(&mut *link, &batch(third, 0, 2)).code, 0);
+    commit.commit(third, &place(4)).expect("committed");
     assert_eq!(world.visible(0), 4);
 }
 
@@ -256,8 +189,10 @@ fn a_transaction_with_an_offset_and_no_records_commits(world: &dyn World) {
 fn renewing_aborts_what_is_open_and_keeps_the_lane(world: &dyn World) {
     let (_, mut link, mut commit) = world.seams();
     let first = commit.acquire().expect("acquired");
+    link.begin(first);
     assert_eq!(produce(&mut *link, &batch(first, 0, 2)).code, 0);
     let second = commit.renew(first).expect("still ours");
+    link.begin(second);
     assert_eq!(commit.position().expect("stable"), None);
     assert_eq!(world.visible(0), 0);
     assert_eq!(produce(&mut *link, &batch(second, 0, 3)).code, 0);
@@ -269,13 +204,14 @@ fn an_owner_that_was_taken_over_is_told_and_does_not_get_the_lane_back(world: &d
     let (_, mut link, mut commit) = world.seams();
     let (_, _, mut other) = world.seams();
     let old = commit.acquire().expect("acquired");
+    link.begin(old);
     assert_eq!(produce(&mut *link, &batch(old, 0, 2)).code, 0);
     let new = other.acquire().expect("taken over");
     assert!(matches!(
         commit.renew(old),
         Err(Interrupt::Stop(Error::Fenced { .. }))
     ));
-    assert_eq!(produce(&mut *link, &batch(old, 2, 1)).code, 47);
+    assert_eq!(send(&mut *link, &batch(old, 2, 1)).code, 47);
     assert!(matches!(
         commit.commit(old, &place(2)),
         Err(Interrupt::Renew(_))
@@ -298,17 +234,30 @@ fn a_fetch_at_the_end_brings_nothing_and_takes_its_time(world: &dyn World) {
 macro_rules! contract {
     ($($behaviour:ident,)*) => {
         mod memory {
+            use crate::world::Memory;
+            use crate::Protocol;
+
             $(#[test]
             fn $behaviour() {
-                super::$behaviour(&super::Memory(super::MemoryCluster::new(1)));
+                super::$behaviour(&Memory::new(Protocol::EpochEach));
             })*
+
+            mod before_version_2 {
+                use crate::world::Memory;
+                use crate::Protocol;
+
+                $(#[test]
+                fn $behaviour() {
+                    super::super::$behaviour(&Memory::new(Protocol::EpochKept));
+                })*
+            }
         }
 
         mod kafka {
             $(#[test]
             #[ignore = "needs a real Kafka: tests/contract/test_seam.py starts one"]
             fn $behaviour() {
-                super::$behaviour(&super::Kafka::new());
+                super::$behaviour(&crate::world::Kafka::new());
             })*
         }
     };
@@ -318,7 +267,8 @@ contract! {
     a_batch_sent_twice_is_acknowledged_twice_and_stored_once,
     a_batch_with_one_missing_before_it_is_refused,
     records_and_offset_are_seen_together_and_not_before_the_commit,
-    the_next_transaction_has_a_new_epoch_and_sequences_from_0,
+    sequences_go_on_while_the_epoch_stays_and_begin_at_0_with_a_new_one,
+    a_renewed_owner_begins_at_sequence_0,
     a_transaction_with_an_offset_and_no_records_commits,
     renewing_aborts_what_is_open_and_keeps_the_lane,
     an_owner_that_was_taken_over_is_told_and_does_not_get_the_lane_back,

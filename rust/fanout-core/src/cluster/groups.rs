@@ -147,7 +147,7 @@ pub fn commit(
     })
 }
 
-pub(super) fn topic_name(topic: &str) -> TopicName {
+pub(crate) fn topic_name(topic: &str) -> TopicName {
     TopicName(StrBytes::from_string(topic.to_owned()))
 }
 

@@ -21,7 +21,7 @@ struct Target {
     builder: BatchBuilder,
     /// Source offset of the first record in the builder.
     first_offset: i64,
-    /// Sequence of the next batch in this epoch.
+    /// Sequence of the next batch in the owner's epoch.
     sequence: i32,
     /// Bytes posted so far, packed.
     posted: u64,
@@ -68,12 +68,15 @@ impl Builders {
         }
     }
 
-    /// A new transaction begins: builders are empty and sequences start at 0.
+    /// A new transaction begins: builders are empty, and with a new epoch sequences start at 0.
     pub(super) fn begin(&mut self, owner: Owner) {
+        let renewed = owner != self.owner;
         self.owner = owner;
         for target in &mut self.targets {
             target.builder.clear();
-            target.sequence = 0;
+            if renewed {
+                target.sequence = 0;
+            }
         }
     }
 

@@ -1,84 +1,89 @@
 //! The lane's transactional id and committed offset, at Kafka's coordinators.
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
-use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
 use kafka_protocol::messages::txn_offset_commit_request::{
     TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
 };
 use kafka_protocol::messages::{
-    EndTxnRequest, GroupId, ProducerId, TopicName, TxnOffsetCommitRequest,
+    AddOffsetsToTxnRequest, EndTxnRequest, GroupId, ProducerId, TopicName, TxnOffsetCommitRequest,
 };
 use kafka_protocol::protocol::StrBytes;
 
-use super::seam::{Commit, Interrupt, Step};
+use super::protocol::{Protocol, Transactions};
+use super::seam::{Commit, Step};
+use super::verdict::{settle, tell, Told};
 use crate::cluster::client::Coordinates;
 use crate::cluster::groups::{committed, Committed, Pending};
 use crate::cluster::producers::{initialise, name, Producer, NOBODY};
-use crate::cluster::retry::{code_name, judge};
 use crate::cluster::{Client, Failure};
 use crate::failpoint;
 use crate::record::TopicPartition;
 
-/// Version 5 adds the group to the transaction by itself.
-const TXN_OFFSET_COMMIT: RangeInclusive<i16> = 5..=5;
+const ADD_OFFSETS: RangeInclusive<i16> = 3..=4;
 
-/// Version 5 answers with the producer of the next transaction: a late copy is fenced by its epoch.
-const END_TXN: RangeInclusive<i16> = 5..=5;
+/// A commit that took no longer was repeated by nobody on the way: proxies and balancers that send
+/// a request again wait longer for its answer first. A hundred times what a quiet broker takes, so
+/// that a busy one is not asked for new epochs too.
+const PROMPT: Duration = Duration::from_secs(1);
 
 /// The Kafka side of [`Commit`].
 pub struct KafkaCommit {
     client: Client,
     group: String,
     at: TopicPartition,
-    transactional_id: String,
-    timeout_ms: i32,
-}
-
-/// What an answer says about the transaction it was for.
-enum Told<T> {
-    Done(T),
-    Unclear(String),
+    transactions: Transactions,
 }
 
 impl KafkaCommit {
-    /// Commits the offsets of `at` for `group` under `transactional_id`.
+    /// Commits the offsets of `at` for `group` within `transactions`.
     #[must_use]
     pub fn new(
         client: Client,
         group: &str,
         at: TopicPartition,
-        (transactional_id, timeout_ms): (String, i32),
+        transactions: Transactions,
     ) -> Self {
         Self {
             client,
             group: group.to_owned(),
             at,
-            transactional_id,
-            timeout_ms,
+            transactions,
         }
     }
 
-    fn add_offset(&mut self, producer: Producer, place: &Committed) -> Step<()> {
-        let partition = TxnOffsetCommitRequestPartition::default()
-            .with_partition_index(self.at.partition)
-            .with_committed_offset(place.offset)
-            .with_committed_metadata(Some(StrBytes::from_string(place.metadata.clone())));
-        let topic = TxnOffsetCommitRequestTopic::default()
-            .with_name(TopicName(StrBytes::from_string(self.at.topic.to_string())))
-            .with_partitions(vec![partition]);
-        let request = TxnOffsetCommitRequest::default()
-            .with_transactional_id(name(&self.transactional_id))
-            .with_group_id(GroupId(StrBytes::from_string(self.group.clone())))
+    /// Makes the group part of the transaction, where brokers do not do so by themselves.
+    fn enlist_group(&mut self, producer: Producer) -> Step<()> {
+        let id = &self.transactions.id;
+        let request = AddOffsetsToTxnRequest::default()
+            .with_transactional_id(name(id))
             .with_producer_id(ProducerId(producer.id))
             .with_producer_epoch(producer.epoch)
-            .with_generation_id(-1)
-            .with_topics(vec![topic]);
+            .with_group_id(GroupId(StrBytes::from_string(self.group.clone())));
+        // A late copy adds the group to a later transaction, which adds it anyway.
+        let told = self.client.retry(|client| {
+            let asked = (&request, &ADD_OFFSETS);
+            let response = client.ask_coordinator(Coordinates::Transaction, id, asked)?;
+            tell("AddOffsetsToTxn", id, response.error_code, ())
+        })?;
+        settle(told)
+    }
+
+    fn add_offset(&mut self, producer: Producer, place: &Committed) -> Step<()> {
+        let protocol = self.transactions.protocol;
+        let request = self.offset_request(producer, place);
         let subject = format!("group {}, {}", self.group, self.at);
         let told = self.client.retry(|client| {
-            let asked = (&request, &TXN_OFFSET_COMMIT);
+            let node = client.coordinator(Coordinates::Group, &self.group)?;
             failpoint::reach("commit-to-add-offset");
-            let response = client.ask_coordinator(Coordinates::Group, &self.group, asked)?;
+            let response = match client.ask(node, &request, &protocol.txn_offset_commit()) {
+                // A late copy would set a later transaction's offset back.
+                Err(Failure::Stale(reason)) if protocol == Protocol::EpochKept => {
+                    return Ok(Told::Unclear(reason))
+                }
+                answered => answered?,
+            };
             failpoint::reach("commit-offset-added");
             let mut codes = response.topics.iter().flat_map(|t| &t.partitions);
             let code = codes.next().map_or(-1, |partition| partition.error_code);
@@ -87,45 +92,93 @@ impl KafkaCommit {
         settle(told)
     }
 
-    fn end(&mut self, producer: Producer) -> Step<Producer> {
-        let request = EndTxnRequest::default()
-            .with_transactional_id(name(&self.transactional_id))
+    fn offset_request(&self, producer: Producer, place: &Committed) -> TxnOffsetCommitRequest {
+        let partition = TxnOffsetCommitRequestPartition::default()
+            .with_partition_index(self.at.partition)
+            .with_committed_offset(place.offset)
+            .with_committed_metadata(Some(StrBytes::from_string(place.metadata.clone())));
+        let topic = TxnOffsetCommitRequestTopic::default()
+            .with_name(TopicName(StrBytes::from_string(self.at.topic.to_string())))
+            .with_partitions(vec![partition]);
+        TxnOffsetCommitRequest::default()
+            .with_transactional_id(name(&self.transactions.id))
+            .with_group_id(GroupId(StrBytes::from_string(self.group.clone())))
             .with_producer_id(ProducerId(producer.id))
             .with_producer_epoch(producer.epoch)
-            .with_committed(true);
-        let id = &self.transactional_id;
+            .with_generation_id(-1)
+            .with_topics(vec![topic])
+    }
+
+    fn end(&mut self, producer: Producer) -> Step<Producer> {
+        let Transactions { id, protocol, .. } = &self.transactions;
+        let request = end_request(id, producer).with_committed(true);
         let told = self.client.retry(|client| {
             let node = client.coordinator(Coordinates::Transaction, id)?;
             failpoint::reach("commit-to-end");
-            let response = match client.ask(node, &request, &END_TXN) {
+            let response = match client.ask(node, &request, &protocol.end_txn()) {
                 Ok(response) => response,
                 // Sent, perhaps, and perhaps done: the outcome is never guessed.
                 Err(Failure::Stale(reason)) => return Ok(Told::Unclear(reason)),
                 Err(other) => return Err(other),
             };
             failpoint::reach("commit-end-answered");
-            let next = Producer {
-                id: response.producer_id.0,
-                epoch: response.producer_epoch,
-            };
-            tell("EndTxn", id, response.error_code, next)
+            let code = response.error_code;
+            match protocol {
+                Protocol::EpochEach => {
+                    let next = Producer {
+                        id: response.producer_id.0,
+                        epoch: response.producer_epoch,
+                    };
+                    tell("EndTxn", id, code, next)
+                }
+                Protocol::EpochKept => match tell("EndTxn", id, code, producer) {
+                    // Asked again, there would be two copies on their way.
+                    Err(Failure::Wait(reason) | Failure::Stale(reason)) => {
+                        Ok(Told::Unclear(reason))
+                    }
+                    told => told,
+                },
+            }
         })?;
         settle(told)
+    }
+
+    /// Ends what is open, so that `InitProducerId` finds nothing: where the epoch is kept, it would fence
+    /// the very owner that asks, together with the transaction.
+    fn abort(&mut self, current: Producer) -> Step<()> {
+        let Transactions { id, protocol, .. } = &self.transactions;
+        let request = end_request(id, current).with_committed(false);
+        let told = self.client.retry(|client| {
+            let asked = (&request, &protocol.end_txn());
+            let response = client.ask_coordinator(Coordinates::Transaction, id, asked)?;
+            tell("EndTxn", id, response.error_code, ())
+        })?;
+        if let Told::Unclear(reason) = told {
+            // Nothing was open, or it is not ours any more: `InitProducerId` knows which.
+            tracing::debug!(lane = %self.at, %reason, "nothing was aborted");
+        }
+        Ok(())
+    }
+
+    fn initialise(&mut self, current: Producer) -> Step<Producer> {
+        let Transactions { id, timeout_ms, .. } = &self.transactions;
+        Ok(initialise(&mut self.client, id, *timeout_ms, current)?)
     }
 }
 
 impl Commit for KafkaCommit {
     fn acquire(&mut self) -> Step<Producer> {
-        let id = &self.transactional_id;
         failpoint::reach("commit-to-acquire");
-        let producer = initialise(&mut self.client, id, self.timeout_ms, NOBODY)?;
+        let producer = self.initialise(NOBODY)?;
         failpoint::reach("commit-acquired");
         Ok(producer)
     }
 
     fn renew(&mut self, current: Producer) -> Step<Producer> {
-        let id = &self.transactional_id;
-        Ok(initialise(&mut self.client, id, self.timeout_ms, current)?)
+        if self.transactions.protocol == Protocol::EpochKept {
+            self.abort(current)?;
+        }
+        self.initialise(current)
     }
 
     fn position(&mut self) -> Step<Option<Committed>> {
@@ -137,42 +190,31 @@ impl Commit for KafkaCommit {
     }
 
     fn commit(&mut self, producer: Producer, place: &Committed) -> Step<Producer> {
-        self.add_offset(producer, place)?;
-        self.end(producer)
+        match self.transactions.protocol {
+            Protocol::EpochEach => {
+                self.add_offset(producer, place)?;
+                self.end(producer)
+            }
+            Protocol::EpochKept => {
+                self.enlist_group(producer)?;
+                let clock = self.client.settings().clock.clone();
+                let asked = clock.now();
+                self.add_offset(producer, place)?;
+                let kept = self.end(producer)?;
+                let took = clock.now() - asked;
+                if took <= PROMPT {
+                    return Ok(kept);
+                }
+                tracing::warn!(lane = %self.at, ?took, "a commit was slow: the lane gets a new epoch");
+                self.initialise(kept)
+            }
+        }
     }
 }
 
-/// Sorts a transactional answer: done, ask again, stop, or no longer clear who owns what.
-fn tell<T>(request: &'static str, subject: &str, code: i16, value: T) -> Result<Told<T>, Failure> {
-    match code.err() {
-        None => Ok(Told::Done(value)),
-        Some(error) if clouds_the_transaction(error) => Ok(Told::Unclear(format!(
-            "{request} for {subject}: {}",
-            code_name(code)
-        ))),
-        Some(_) => judge(request, subject, code).map(|()| Told::Done(value)),
-    }
-}
-
-fn settle<T>(told: Told<T>) -> Step<T> {
-    match told {
-        Told::Done(value) => Ok(value),
-        Told::Unclear(reason) => Err(Interrupt::Renew(reason)),
-    }
-}
-
-/// Errors after which only `InitProducerId` tells whether the lane is still ours.
-pub(super) fn clouds_the_transaction(error: ResponseError) -> bool {
-    use ResponseError as E;
-    matches!(
-        error,
-        E::InvalidProducerEpoch
-            | E::ProducerFenced
-            | E::InvalidTxnState
-            | E::InvalidProducerIdMapping
-            | E::UnknownProducerId
-            | E::OutOfOrderSequenceNumber
-            | E::TransactionAbortable
-            | E::TransactionCoordinatorFenced
-    )
+fn end_request(id: &str, producer: Producer) -> EndTxnRequest {
+    EndTxnRequest::default()
+        .with_transactional_id(name(id))
+        .with_producer_id(ProducerId(producer.id))
+        .with_producer_epoch(producer.epoch)
 }

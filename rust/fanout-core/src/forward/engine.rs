@@ -13,6 +13,7 @@ use super::lane::{Control, Lane, LaneEnd, LanePlan, Seams};
 use super::outbox::Outbox;
 use super::plan::{ForwardPlan, TRANSACTION_TIMEOUT_MS};
 use super::produce::KafkaProduce;
+use super::protocol::{Protocol, Transactions};
 use super::spread::Spread;
 use super::stats::{LaneStats, State};
 use crate::cluster::ends::{offsets, Place};
@@ -20,9 +21,6 @@ use crate::cluster::topics::most_batch_bytes;
 use crate::cluster::{Client, ClientSettings};
 use crate::error::{Error, Result};
 use crate::record::{Tally, TopicPartition};
-
-/// The transaction version from which a late end of a transaction cannot end the next one (KIP-890).
-const NEEDED_TRANSACTION_VERSION: i16 = 2;
 
 /// Forwards some partitions of one topic to another.
 pub struct Engine {
@@ -41,6 +39,7 @@ struct Target {
     partitions: i32,
     /// The longest batch it takes.
     most_batch_bytes: usize,
+    protocol: Protocol,
 }
 
 impl Engine {
@@ -152,13 +151,7 @@ impl Engine {
     fn look_at_cluster(&self) -> Result<Target> {
         let plan = &self.plan;
         let mut client = Client::new(self.client(&self.control));
-        let version = client.versions()?.feature("transaction.version");
-        if version < NEEDED_TRANSACTION_VERSION {
-            return Err(Error::Refused {
-                problem: format!("the cluster's transaction.version is {version}, exactly-once needs {NEEDED_TRANSACTION_VERSION}"),
-                remedy: "use Apache Kafka 4.0 or newer and raise the feature: kafka-features upgrade --feature transaction.version=2".to_owned(),
-            });
-        }
+        let protocol = Protocol::of(&client.versions()?);
         let sources = client.retry(|client| Ok(client.layout(&plan.source)?.partitions))?;
         if let Some(&beyond) = plan.partitions.iter().find(|&&p| p < 0 || p >= sources) {
             return Err(Error::Refused {
@@ -184,6 +177,7 @@ impl Engine {
             id,
             partitions,
             most_batch_bytes: most_batch_bytes.unwrap_or(usize::MAX),
+            protocol,
         })
     }
 
@@ -210,22 +204,22 @@ impl Engine {
     ) -> Result<Lane<KafkaFetch, KafkaProduce, KafkaCommit>> {
         let plan = &self.plan;
         let at = TopicPartition::new(plan.source.as_str(), partition);
-        let id = plan.transactional_id(partition);
+        let transactions = Transactions {
+            id: plan.transactional_id(partition),
+            timeout_ms: TRANSACTION_TIMEOUT_MS,
+            protocol: target.protocol,
+        };
         let client = || Client::new(self.client(&control));
         let targets = plan.targets(partition, target.partitions);
         let limits = plan
             .limits
             .for_targets(targets.len(), target.most_batch_bytes);
-        let produce = KafkaProduce::new(client(), (&plan.target, target.id), &id);
+        let topic = (&plan.target[..], target.id);
+        let produce = KafkaProduce::new(client(), topic, transactions.clone());
         let seams = Seams {
             fetch: KafkaFetch::new(client(), at.clone(), limits.fetch_bytes)?,
             produce: Outbox::new(produce, at.clone(), limits.outbox_bytes()),
-            commit: KafkaCommit::new(
-                client(),
-                &plan.group,
-                at.clone(),
-                (id, TRANSACTION_TIMEOUT_MS),
-            ),
+            commit: KafkaCommit::new(client(), &plan.group, at.clone(), transactions),
         };
         let lane = LanePlan {
             start: plan.start.get(&partition).copied(),

@@ -227,7 +227,7 @@ impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
     }
 
     fn begin(&mut self, producer: Producer) {
-        self.outbox.begin();
+        self.outbox.begin(producer);
         self.spread.begin(producer);
     }
 

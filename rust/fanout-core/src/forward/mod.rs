@@ -10,7 +10,8 @@
 //! `engine` makes lanes and gathers their ends · `crew` keeps the roll of those that run ·
 //! `plan` is what it is asked to do · `place` where a lane goes on ·
 //! `seam` is what a lane needs of a cluster, and `memory` its twin for tests ·
-//! `scan` looks without carrying · `inspect` says what is wrong with one batch.
+//! `protocol` is how brokers tell transactions apart · `scan` looks without carrying ·
+//! `inspect` says what is wrong with one batch.
 
 mod builders;
 pub mod commit;
@@ -25,6 +26,7 @@ mod pass;
 mod place;
 pub mod plan;
 pub mod produce;
+pub mod protocol;
 pub mod scan;
 pub mod seam;
 pub mod spread;

@@ -23,6 +23,7 @@ use parcel::Parcel;
 
 use super::seam::{Answer, Interrupt, Outgoing, Produce, Step};
 use super::verdict::{judge_answer, Verdict};
+use crate::cluster::producers::Producer;
 use crate::cluster::Failure;
 use crate::failpoint;
 use crate::record::TopicPartition;
@@ -103,8 +104,9 @@ impl<P: Produce> Outbox<P> {
         self.transaction_bytes
     }
 
-    /// A new transaction begins: one request at a time until the first success.
-    pub fn begin(&mut self) {
+    /// A new transaction of `producer` begins: one request at a time until the first success.
+    pub fn begin(&mut self, producer: Producer) {
+        self.produce.begin(producer);
         self.gate_open = false;
         self.transaction_bytes = 0;
         self.asked.clear();
@@ -210,9 +212,7 @@ impl<P: Produce> Outbox<P> {
     }
 
     fn send(&mut self, node: i32, mut parcels: Vec<Parcel>) -> Step<()> {
-        self.note_sent(node, &mut parcels);
-        let batches: Vec<_> = parcels.iter().map(outgoing).collect();
-        let sent = self.produce.send(node, &batches);
+        let sent = self.hand_over(node, &mut parcels)?;
         self.flying.entry(node).or_default().push_back(parcels);
         match sent {
             Ok(()) => Ok(()),
@@ -220,12 +220,16 @@ impl<P: Produce> Outbox<P> {
         }
     }
 
-    fn note_sent(&mut self, node: i32, parcels: &mut [Parcel]) {
+    /// Makes the targets part of the transaction and sends; the inner result is the connection's.
+    fn hand_over(&mut self, node: i32, parcels: &mut [Parcel]) -> Step<Result<(), Failure>> {
         self.asked.insert(node);
-        for parcel in parcels {
+        for parcel in &mut *parcels {
             self.resends += u64::from(parcel.sent);
             parcel.sent = true;
         }
+        let batches: Vec<_> = parcels.iter().map(outgoing).collect();
+        self.produce.enlist(&batches)?;
+        Ok(self.produce.send(node, &batches))
     }
 
     /// Waits for an answer of the broker that owes most; `false` if none owes any.

@@ -1,22 +1,34 @@
 //! Produce requests, framed by hand so that batches go out without a copy.
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
-use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
+use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
+use kafka_protocol::messages::{
+    AddPartitionsToTxnRequest, AddPartitionsToTxnResponse, ProduceRequest, ProduceResponse,
+    ProducerId,
+};
 use uuid::Uuid;
 
+use super::protocol::{Protocol, Transactions};
 use super::seam::{Answer, Interrupt, Outgoing, Produce, Step};
+use super::verdict::{settle, tell};
+use crate::cluster::client::Coordinates;
+use crate::cluster::groups::topic_name;
+use crate::cluster::producers::{name, Producer, NOBODY};
 use crate::cluster::{Client, Failure, Use};
 use crate::error::Error;
 use crate::failpoint;
 
-/// From version 12 on a request adds its partitions to the transaction by itself; version 13 names the topic
-/// by its id, so that one made again under its name refuses what was meant for the old one.
-const PRODUCE: RangeInclusive<i16> = 12..=13;
-
 /// The first version with topic ids.
 const BY_ID: i16 = 13;
+
+/// The last version that names one transaction a request.
+const ADD_PARTITIONS: RangeInclusive<i16> = 3..=3;
+
+/// Another partition of the same request was refused, and this one not looked at.
+const NOT_ATTEMPTED: i16 = 55;
 
 /// Stretches below this size are copied beside the framing: cheaper than another slice to the kernel.
 const COPIED_BELOW: usize = 2048;
@@ -29,22 +41,31 @@ pub struct KafkaProduce {
     client: Client,
     topic: String,
     topic_id: Uuid,
-    transactional_id: String,
+    transactions: Transactions,
+    producer: Producer,
+    /// Targets that are part of the transaction, where they must be made so.
+    enlisted: BTreeSet<i32>,
     framing: Vec<u8>,
     failing_since: Option<Instant>,
 }
 
 impl KafkaProduce {
-    /// Writes to `topic` inside the transactions of `transactional_id`.
+    /// Writes to `topic` within `transactions`.
     ///
     /// A topic made again under its name has another id than `topic_id` and is not written to.
     #[must_use]
-    pub fn new(client: Client, (topic, topic_id): (&str, Uuid), transactional_id: &str) -> Self {
+    pub fn new(
+        client: Client,
+        (topic, topic_id): (&str, Uuid),
+        transactions: Transactions,
+    ) -> Self {
         Self {
             client,
             topic: topic.to_owned(),
             topic_id,
-            transactional_id: transactional_id.to_owned(),
+            transactions,
+            producer: NOBODY,
+            enlisted: BTreeSet::new(),
             framing: Vec::new(),
             failing_since: None,
         }
@@ -52,6 +73,42 @@ impl KafkaProduce {
 }
 
 impl Produce for KafkaProduce {
+    fn begin(&mut self, producer: Producer) {
+        self.producer = producer;
+        self.enlisted.clear();
+    }
+
+    fn enlist(&mut self, batches: &[Outgoing<'_>]) -> Step<()> {
+        if self.transactions.protocol == Protocol::EpochEach {
+            return Ok(());
+        }
+        let targets = batches.iter().map(|batch| batch.target);
+        let missing: Vec<i32> = targets.filter(|t| !self.enlisted.contains(t)).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let id = &self.transactions.id;
+        let topic = AddPartitionsToTxnTopic::default()
+            .with_name(topic_name(&self.topic))
+            .with_partitions(missing.clone());
+        let request = AddPartitionsToTxnRequest::default()
+            .with_v3_and_below_transactional_id(name(id))
+            .with_v3_and_below_producer_id(ProducerId(self.producer.id))
+            .with_v3_and_below_producer_epoch(self.producer.epoch)
+            .with_v3_and_below_topics(vec![topic]);
+        let subject = format!("topic {}, transactional id {id}", self.topic);
+        // 51 is usual here: the markers of the last transaction are being written. A late copy
+        // adds targets to a later transaction, which at worst puts a marker where no record is.
+        let told = self.client.retry(|client| {
+            let asked = (&request, &ADD_PARTITIONS);
+            let response = client.ask_coordinator(Coordinates::Transaction, id, asked)?;
+            tell("AddPartitionsToTxn", &subject, refusal(&response), ())
+        })?;
+        settle(told)?;
+        self.enlisted.extend(missing);
+        Ok(())
+    }
+
     fn leader(&mut self, target: i32) -> Result<i32, Failure> {
         let layout = self.client.layout(&self.topic)?;
         if layout.id == self.topic_id {
@@ -69,8 +126,9 @@ impl Produce for KafkaProduce {
     fn send(&mut self, node: i32, batches: &[Outgoing<'_>]) -> Result<(), Failure> {
         let timeout = self.client.settings().connection.answer_timeout;
         let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+        let versions = self.transactions.protocol.produce();
         let connection = self.client.connection(node, Use::Produce)?;
-        let version = connection.version_of::<ProduceRequest>(&PRODUCE)?;
+        let version = connection.version_of::<ProduceRequest>(&versions)?;
         let topic = match version {
             BY_ID.. => Named::ById(self.topic_id),
             _ => Named::ByName(&self.topic),
@@ -78,7 +136,7 @@ impl Produce for KafkaProduce {
         let mut framing = std::mem::take(&mut self.framing);
         let cuts = frame(
             &mut framing,
-            (&self.transactional_id, timeout_ms, topic),
+            (&self.transactions.id, timeout_ms, topic),
             batches,
         );
         failpoint::reach("produce-to-send");
@@ -92,8 +150,9 @@ impl Produce for KafkaProduce {
     }
 
     fn receive(&mut self, node: i32) -> Result<Vec<Answer>, Failure> {
+        let versions = self.transactions.protocol.produce();
         let connection = self.client.connection(node, Use::Produce)?;
-        let version = connection.version_of::<ProduceRequest>(&PRODUCE)?;
+        let version = connection.version_of::<ProduceRequest>(&versions)?;
         failpoint::reach("produce-to-await");
         match connection.receive::<ProduceRequest>(version) {
             Ok(response) => {
@@ -133,6 +192,17 @@ impl Produce for KafkaProduce {
         settings.clock.sleep(pause);
         Ok(())
     }
+}
+
+/// The code that says why a target was not enlisted; 0 if all were.
+fn refusal(response: &AddPartitionsToTxnResponse) -> i16 {
+    let topics = response.results_by_topic_v3_and_below.iter();
+    let codes = topics
+        .flat_map(|topic| &topic.results_by_partition)
+        .map(|partition| partition.partition_error_code);
+    let refused: Vec<i16> = codes.filter(|&code| code != 0).collect();
+    let why = refused.iter().find(|&&code| code != NOT_ATTEMPTED);
+    why.or(refused.first()).copied().unwrap_or(0)
 }
 
 /// Where bytes go between two stretches of framing: their place in `framing`, and they.
@@ -238,7 +308,13 @@ mod tests {
         let batches = [(3, [&[], &small[..]]), (130, [&large[..61], &large[61..]])]
             .map(|(target, slices)| Outgoing { target, slices });
         let id = Uuid::from_u128(7);
-        for (version, topic) in [(12, Named::ByName("orders")), (13, Named::ById(id))] {
+        let by_name = Named::ByName("orders");
+        for (version, topic) in [
+            (10, by_name),
+            (11, by_name),
+            (12, by_name),
+            (13, Named::ById(id)),
+        ] {
             let cuts = frame(&mut framing, ("fanout.g.t.0", 30_000, topic), &batches);
             let mut body = Bytes::from(parts(&framing, &cuts).concat());
 
@@ -250,8 +326,8 @@ mod tests {
             assert_eq!((request.acks, request.timeout_ms), (-1, 30_000));
             let topic = &request.topic_data[0];
             let named = (topic.name.as_str(), topic.topic_id);
-            let by_name = ("orders", Uuid::nil());
-            assert_eq!(named, if version == 12 { by_name } else { ("", id) });
+            let expected = [("orders", Uuid::nil()), ("", id)];
+            assert_eq!(named, expected[usize::from(version == 13)]);
             let read = topic.partition_data.iter();
             let read: Vec<_> = read.map(|p| (p.index, p.records.clone())).collect();
             let sent = [(3, Some(small.clone())), (130, Some(large.clone()))];

@@ -92,6 +92,16 @@ pub struct Outgoing<'a> {
 
 /// Writes to the target partitions: one request in, one answer out, in order, per node.
 pub trait Produce {
+    /// A transaction of `producer` begins: no target is part of it yet.
+    fn begin(&mut self, producer: Producer);
+
+    /// Makes the targets of `batches` part of the transaction, where brokers do not do so by themselves.
+    ///
+    /// # Errors
+    ///
+    /// [`Interrupt::Renew`] if the transaction is no longer ours to write.
+    fn enlist(&mut self, batches: &[Outgoing<'_>]) -> Step<()>;
+
     /// Which broker leads `target`.
     ///
     /// # Errors

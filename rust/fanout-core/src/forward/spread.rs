@@ -134,7 +134,7 @@ impl Spread {
         self
     }
 
-    /// A new transaction begins: builders are empty and sequences start at 0.
+    /// A new transaction begins: builders are empty, and with a new epoch sequences start at 0.
     pub fn begin(&mut self, owner: Owner) {
         self.builders.begin(owner);
     }

@@ -1,13 +1,58 @@
-//! What the answer for one produced batch means.
+//! What an answer means to the transaction it was for.
 
 use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
 
-use super::commit::clouds_the_transaction;
-use super::seam::{Answer, Interrupt};
+use super::seam::{Answer, Interrupt, Step};
 use crate::cluster::retry::{code_name, judge};
 use crate::cluster::Failure;
 use crate::error::Error;
 use crate::record::TopicPartition;
+
+/// What an answer says about the transaction it was for.
+pub(super) enum Told<T> {
+    Done(T),
+    Unclear(String),
+}
+
+/// Sorts a transactional answer: done, ask again, stop, or no longer clear who owns what.
+pub(super) fn tell<T>(
+    request: &'static str,
+    subject: &str,
+    code: i16,
+    value: T,
+) -> Result<Told<T>, Failure> {
+    match code.err() {
+        None => Ok(Told::Done(value)),
+        Some(error) if clouds_the_transaction(error) => Ok(Told::Unclear(format!(
+            "{request} for {subject}: {}",
+            code_name(code)
+        ))),
+        Some(_) => judge(request, subject, code).map(|()| Told::Done(value)),
+    }
+}
+
+pub(super) fn settle<T>(told: Told<T>) -> Step<T> {
+    match told {
+        Told::Done(value) => Ok(value),
+        Told::Unclear(reason) => Err(Interrupt::Renew(reason)),
+    }
+}
+
+/// Errors after which only `InitProducerId` tells whether the lane is still ours.
+fn clouds_the_transaction(error: ResponseError) -> bool {
+    use ResponseError as E;
+    matches!(
+        error,
+        E::InvalidProducerEpoch
+            | E::ProducerFenced
+            | E::InvalidTxnState
+            | E::InvalidProducerIdMapping
+            | E::UnknownProducerId
+            | E::OutOfOrderSequenceNumber
+            | E::TransactionAbortable
+            | E::TransactionCoordinatorFenced
+    )
+}
 
 /// What becomes of a batch.
 #[derive(Debug)]

@@ -2,8 +2,9 @@
 //!
 //! It keeps the rules of a broker that a lane leans on: sequences per producer
 //! epoch, repeats recognised by their sequence alone, old epochs fenced, records
-//! and offset of a transaction visible together or not at all, an epoch that
-//! grows at every commit. Faults are planted one by one.
+//! and offset of a transaction visible together or not at all, and by protocol an
+//! epoch that grows at every commit, or targets that must be enlisted and an epoch
+//! that stays. Faults are planted one by one.
 
 mod store;
 
@@ -16,6 +17,7 @@ use bytes::Bytes;
 pub use store::Fault;
 use store::{leads, Fate, Store, NOT_LEADER};
 
+use super::protocol::Protocol;
 use super::seam::{Aborted, Answer, Commit, Fetch, Fetched, Interrupt, Outgoing, Produce, Step};
 use crate::cluster::groups::Committed;
 use crate::cluster::producers::{fenced, Producer};
@@ -33,6 +35,13 @@ impl MemoryCluster {
         let cluster = Self::default();
         cluster.store().fetch_batches = fetch_batches;
         cluster
+    }
+
+    /// The same cluster with brokers that speak `protocol`.
+    #[must_use]
+    pub fn speaking(self, protocol: Protocol) -> Self {
+        self.store().protocol = protocol;
+        self
     }
 
     /// Appends a batch that ends below `next_offset`, as a broker would serve it.
@@ -103,6 +112,7 @@ pub struct MemoryFetch {
 #[derive(Debug)]
 pub struct MemoryProduce {
     cluster: MemoryCluster,
+    producer: Option<Producer>,
     /// Owed on the connection to each broker.
     answers: BTreeMap<i32, VecDeque<Result<Vec<Answer>, String>>>,
     /// Whether leaders are looked up again, or those known at first are asked.
@@ -125,6 +135,7 @@ impl MemoryCluster {
         };
         let produce = MemoryProduce {
             cluster: self.clone(),
+            producer: None,
             answers: BTreeMap::new(),
             known_leader: None,
         };
@@ -170,6 +181,24 @@ impl Fetch for MemoryFetch {
 }
 
 impl Produce for MemoryProduce {
+    fn begin(&mut self, producer: Producer) {
+        self.producer = Some(producer);
+    }
+
+    fn enlist(&mut self, batches: &[Outgoing<'_>]) -> Step<()> {
+        let mut store = self.cluster.store();
+        if store.protocol == Protocol::EpochEach {
+            return Ok(());
+        }
+        if self.producer != Some(store.producer()) {
+            return Err(Interrupt::Renew("an old epoch enlists".to_owned()));
+        }
+        store
+            .enlisted
+            .extend(batches.iter().map(|batch| batch.target));
+        Ok(())
+    }
+
     fn leader(&mut self, target: i32) -> Result<i32, Failure> {
         let now = self.cluster.store().even_leader;
         Ok(leads(*self.known_leader.get_or_insert(now), target))
@@ -246,19 +275,25 @@ impl Commit for MemoryCommit {
         let fault = store.take_fault(|fault| {
             matches!(
                 fault,
-                Fault::EndAnswerLost | Fault::EndLost | Fault::TakenOver
+                Fault::EndAnswerLost | Fault::EndLost | Fault::EndLate | Fault::TakenOver
             )
         });
         if fault == Some(Fault::TakenOver) {
             store.settle(Fate::Aborted);
             store.next_epoch(false);
         }
-        if producer != store.producer() || fault == Some(Fault::EndLost) {
+        if fault == Some(Fault::EndLate) {
+            store.late_end = Some(producer);
+        }
+        if producer != store.producer() || matches!(fault, Some(Fault::EndLost | Fault::EndLate)) {
             return Err(Interrupt::Renew("planted, or an old epoch".to_owned()));
         }
         store.settle(Fate::Committed);
         store.committed = Some(place.clone());
-        let next = store.next_epoch(true);
+        let next = match store.protocol {
+            Protocol::EpochEach => store.next_epoch(true),
+            Protocol::EpochKept => store.producer(),
+        };
         if fault == Some(Fault::EndAnswerLost) {
             return Err(Interrupt::Renew("planted".to_owned()));
         }

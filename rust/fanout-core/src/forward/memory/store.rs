@@ -1,15 +1,17 @@
 //! What the twin keeps, and the rules of a broker that it keeps it by.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::batch::{Batch, BatchHeader};
 use crate::cluster::groups::Committed;
 use crate::cluster::producers::Producer;
+use crate::forward::protocol::Protocol;
 use crate::forward::seam::{Aborted, Outgoing};
 
 pub(super) const NOT_LEADER: i16 = 6;
 const OUT_OF_ORDER: i16 = 45;
 const OLD_EPOCH: i16 = 47;
+const NOT_ENLISTED: i16 = 48;
 
 /// Something that goes wrong once, at the next request of its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub enum Fault {
     EndAnswerLost,
     /// The next end of a transaction is lost before it happens.
     EndLost,
+    /// The next end of a transaction is lost for the lane, and arrives behind a batch stored later.
+    EndLate,
     /// The next fetch ends the lane as if its offset were gone.
     FetchGone,
     /// Someone else takes the transactional id over before the next end of a transaction.
@@ -61,6 +65,11 @@ pub(super) struct Store {
     pub(super) source: Vec<(i64, Vec<u8>)>,
     pub(super) aborted: Vec<(Aborted, i64)>,
     pub(super) targets: BTreeMap<i32, Target>,
+    pub(super) protocol: Protocol,
+    /// Targets that the open transaction may write, where it must name them.
+    pub(super) enlisted: BTreeSet<i32>,
+    /// Whose end of a transaction is still on its way.
+    pub(super) late_end: Option<Producer>,
     pub(super) epoch: i16,
     /// Whether the epoch grew last by its owner's own commit.
     pub(super) grew_by_commit: bool,
@@ -107,6 +116,7 @@ impl Store {
     }
 
     pub(super) fn settle(&mut self, fate: Fate) {
+        self.enlisted.clear();
         for stored in self.targets.values_mut().flat_map(|t| &mut t.log) {
             if stored.fate == Fate::Open {
                 stored.fate = fate;
@@ -144,6 +154,9 @@ impl Store {
         if header.producer_epoch != self.epoch {
             return (OLD_EPOCH, -1);
         }
+        if self.protocol == Protocol::EpochKept && !self.enlisted.contains(&target) {
+            return (NOT_ENLISTED, -1);
+        }
         let target = self.targets.entry(target).or_default();
         let key = (header.producer_id, header.producer_epoch);
         let (next, firsts) = target.written.entry(key).or_default();
@@ -161,7 +174,15 @@ impl Store {
             bytes: bytes.to_vec(),
             fate: Fate::Open,
         });
+        self.end_late();
         (0, base)
+    }
+
+    /// The late end of an earlier transaction ends this one, unless its epoch is an old one.
+    fn end_late(&mut self) {
+        if self.late_end.take() == Some(self.producer()) {
+            self.settle(Fate::Committed);
+        }
     }
 }
 

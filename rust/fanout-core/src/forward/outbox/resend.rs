@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::seam::{Produce, Step};
-use super::{outgoing, reason_of, Outbox, Parcel};
+use super::{reason_of, Outbox, Parcel};
 use crate::cluster::Failure;
 
 impl<P: Produce> Outbox<P> {
@@ -49,9 +49,7 @@ impl<P: Produce> Outbox<P> {
             };
             let (mut request, rest) = self.first_of_each(unsent, node);
             unsent = rest;
-            self.note_sent(node, &mut request);
-            let batches: Vec<_> = request.iter().map(outgoing).collect();
-            let sent = self.produce.send(node, &batches);
+            let sent = self.hand_over(node, &mut request)?;
             match sent.and_then(|()| self.produce.receive(node)) {
                 Ok(answers) => {
                     let before = request.len();

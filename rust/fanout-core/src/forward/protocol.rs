@@ -1,0 +1,73 @@
+//! The two ways in which brokers tell one transaction of a lane from the next.
+
+use std::ops::RangeInclusive;
+
+use crate::wire::Versions;
+
+/// The cluster feature that says which way it is.
+const FEATURE: &str = "transaction.version";
+
+/// Chosen once an engine, from the cluster's finalized feature.
+///
+/// It names the versions of every request that a transaction is made of, and
+/// brokers go by a request's version, never by the feature: an engine that chose
+/// one way stays right when the feature is raised or lowered under it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Protocol {
+    /// Each transaction has an epoch of its own (version 2, KIP-890): a late copy of
+    /// a request is refused by it.
+    #[default]
+    EpochEach,
+    /// The epoch stays (versions 0 and 1): a late copy of a request could touch a later
+    /// transaction, so after any unclear end the lane gets a new epoch before anything else.
+    EpochKept,
+}
+
+impl Protocol {
+    /// The way of a cluster whose brokers announced `versions`.
+    #[must_use]
+    pub fn of(versions: &Versions) -> Self {
+        if versions.feature(FEATURE) >= 2 {
+            Self::EpochEach
+        } else {
+            Self::EpochKept
+        }
+    }
+
+    /// 12 and newer add partitions to the transaction by themselves; 13 names the topic by its id,
+    /// so that one made again under its name refuses what was meant for the old one. 10 came with
+    /// Kafka 3.7, whose brokers are the first to check an offset's transaction as they check a record's.
+    pub(super) fn produce(self) -> RangeInclusive<i16> {
+        match self {
+            Self::EpochEach => 12..=13,
+            Self::EpochKept => 10..=11,
+        }
+    }
+
+    /// 5 adds the group to the transaction by itself.
+    pub(super) fn txn_offset_commit(self) -> RangeInclusive<i16> {
+        match self {
+            Self::EpochEach => 5..=5,
+            Self::EpochKept => 3..=4,
+        }
+    }
+
+    /// 5 answers with the producer of the next transaction.
+    pub(super) fn end_txn(self) -> RangeInclusive<i16> {
+        match self {
+            Self::EpochEach => 5..=5,
+            Self::EpochKept => 3..=4,
+        }
+    }
+}
+
+/// Under which name and by which protocol a lane writes.
+#[derive(Debug, Clone)]
+pub struct Transactions {
+    /// The lane's `transactional.id`.
+    pub id: String,
+    /// The coordinator aborts a transaction that nobody ends for so long.
+    pub timeout_ms: i32,
+    /// How its transactions are told apart.
+    pub protocol: Protocol,
+}
