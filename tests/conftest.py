@@ -2,6 +2,7 @@
 What every test may use: a real Kafka, topics of its own, clusters of its own.
 
 FANOUT_TEST_BOOTSTRAP=host:port   tests that only need a broker use this cluster instead of a throw-away one.
+FANOUT_TEST_KAFKA=3.9.1           throw-away clusters run these brokers, one of `BROKERS`, unless a test chooses itself.
 When a test fails, the logs of every throw-away node that ran are copied to `kafka-logs/`; the report names the folder.
 """
 
@@ -24,6 +25,17 @@ from fanout.demo.cluster import Cluster
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
 
+BROKERS: dict[str, dict[str, Any]] = {
+    "4.3.1": {},
+    "4.3.1-tv1": {"features": {"transaction.version": 1}},
+    "3.9.1": {"version": "3.9.1"},
+}
+"""What throw-away clusters can run, as arguments of `Cluster`: the newest, its older transactions, the last 3."""
+
+OLDER = ("4.3.1-tv1", "3.9.1")
+"""Those whose transactions keep their epoch."""
+
+_chosen = BROKERS[os.environ.get("FANOUT_TEST_KAFKA", "4.3.1")]
 _running: set[Cluster] = set()
 
 
@@ -49,7 +61,14 @@ def kafka() -> Iterator[Kafka]:
     if foreign:
         yield ForeignCluster(foreign)
         return
-    with _watched(Cluster()) as cluster:
+    with _watched(Cluster(**_chosen)) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session", params=OLDER)
+def older_kafka(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """One node of each kind of older brokers, whatever the other tests run on."""
+    with _watched(Cluster(**BROKERS[request.param])) as cluster:
         yield cluster
 
 
@@ -59,7 +78,8 @@ def own_cluster() -> Iterator[Callable[..., Cluster]]:
     with ExitStack() as stack:
 
         def start(cluster: Cluster | None = None, **arguments: Any) -> Cluster:
-            return stack.enter_context(_watched(cluster or Cluster(**arguments)))
+            chooses = not arguments.keys().isdisjoint({"version", "features"})
+            return stack.enter_context(_watched(cluster or Cluster(**({} if chooses else _chosen), **arguments)))
 
         yield start
 

@@ -7,7 +7,7 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
-from fanout.demo.jars import KAFKA_VERSION
+from fanout.demo.release import KAFKA_VERSION
 
 __all__ = ["facts"]
 

@@ -26,7 +26,7 @@ class Cluster:
         """
 
     def transaction_version(self) -> int:
-        """The cluster's finalized `transaction.version`; 2 or more lets a lane promise exactly-once (KIP-890)."""
+        """The cluster's finalized `transaction.version`; from 2 on each transaction has its own epoch (KIP-890)."""
 
     def api_versions(self) -> dict[str, tuple[int, int]]:
         """Each request one broker offers, by Kafka's name, with its least and greatest version."""

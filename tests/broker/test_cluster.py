@@ -80,11 +80,9 @@ def test_three_nodes_survive_the_loss_of_the_first(own_cluster: Callable[..., Cl
 
 
 def test_settings_of_all_nodes_and_of_one_reach_the_brokers(own_cluster: Callable[..., Cluster]) -> None:
-    cluster = own_cluster(
-        nodes=2,
-        properties={"offsets.retention.minutes": "77"},
-        node_properties={2: {"message.max.bytes": "2000000"}},
-    )
+    cluster = Cluster(nodes=2, properties={"offsets.retention.minutes": "77"})
+    cluster.node(2).own_properties["message.max.bytes"] = "2000000"
+    own_cluster(cluster)
     assert setting(cluster, 1, "offsets.retention.minutes") == "77"
     assert setting(cluster, 1, "message.max.bytes") != "2000000"
     assert setting(cluster, 2, "message.max.bytes") == "2000000"

@@ -14,10 +14,7 @@ from oracle.generate import Chunk, Generator
 from oracle.read import read
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from conftest import Kafka, Topics
-    from fanout.demo.cluster import Cluster
 
 
 class Road:
@@ -125,13 +122,3 @@ def test_offsets_of_another_tool_are_refused(road: Road) -> None:
     consumer.close()
     ran = fanout(road.bootstrap, *road.arguments("--from", "earliest")).require(5)
     assert "committed by something else" in ran.err
-
-
-def test_the_older_transaction_protocol_is_refused_everywhere(own_cluster: Callable[..., Cluster]) -> None:
-    bootstrap = own_cluster(features={"transaction.version": 1}).bootstrap
-    forward = fanout(bootstrap, "forward", "-t", "a", "-g", "g", "--to-topic", "b", "--from", "earliest").require(5)
-    drain = fanout(bootstrap, "drain", "app:app", "-t", "a", "-g", "g").require(5)
-    doctor = fanout(bootstrap, "doctor", "-o", "json").require(1)
-    assert "transaction.version is 1, and forwarding needs 2" in forward.err
-    assert "transaction.version is 1, and forwarding needs 2" in drain.err
-    assert [one["check"] for one in doctor.document["findings"] if one["verdict"] == "fail"] == ["transactions"]

@@ -17,10 +17,9 @@ from conftest import Topics, unique_name
 from oracle.state import committed_offsets, ends
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from conftest import Kafka
-    from fanout.demo.cluster import Cluster
 
 USAGE = 2
 REFUSED = 5
@@ -190,8 +189,3 @@ def test_a_cluster_that_does_not_answer_is_unreachable(stage: Stage) -> None:
     print(f"unreachable: gave up after {time.monotonic() - started:.1f} s")
     assert address in ran.err
     assert "Traceback" not in ran.err
-
-
-def test_a_cluster_with_the_older_transactions_is_refused(own_cluster: Callable[..., Cluster]) -> None:
-    old = own_cluster(features={"transaction.version": 1})
-    stage_on(old.bootstrap, Topics(old.bootstrap)).refuses(REFUSED, "transaction.version")

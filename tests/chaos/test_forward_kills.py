@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from commands import Running, fanout
-from conftest import unique_name
+from conftest import Topics, unique_name
 from oracle import Expectation, Recipe
 from oracle.generate import Generator
 from oracle.placement import java_placement
@@ -20,7 +20,7 @@ from oracle.state import Ends
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
 
-    from conftest import Kafka, Topics
+    from conftest import Kafka
 
 KEPT = {"retention.ms": "-1"}
 RATE = 20_000
@@ -44,13 +44,24 @@ class Kill:
 
 
 def test_ten_kills_under_load_leave_no_trace(kafka: Kafka, topics: Topics) -> None:
+    forward_under_kills(kafka, topics, KILLS)
+
+
+def test_two_kills_on_older_brokers_leave_no_trace(older_kafka: Kafka) -> None:
+    topics = Topics(older_kafka.bootstrap)
+    forward_under_kills(older_kafka, topics, 2)
+    topics.delete_all()
+
+
+def forward_under_kills(kafka: Kafka, topics: Topics, wanted: int) -> None:
+    """Feeds, forwards and kills until so many kills count, goes on to the end, and proves the whole."""
     source, target, group = topics("source", 3, KEPT), topics("target", TARGETS, KEPT), unique_name("g")
     generator = Generator(kafka.bootstrap, source, Recipe(value_bytes=300))
     arguments = ("forward", "-t", source, "-g", group, "--to-topic", target, "--from", "earliest")
 
     with Follower(kafka.bootstrap, target) as follower:
         with generator.feed(RATE) as feed:
-            kills = kill_again_and_again(kafka.bootstrap, arguments, target)
+            kills = kill_again_and_again(kafka.bootstrap, arguments, (target, wanted))
         fanout(kafka.bootstrap, *arguments, "--until", "end").require()
 
     prove(
@@ -65,17 +76,18 @@ def test_ten_kills_under_load_leave_no_trace(kafka: Kafka, topics: Topics) -> No
         f"kills={len(kills)} counted={len(counted)} aborted_records={sum(counted)} fed={feed.sent} "
         f"recovery_p50_s={statistics.median(recoveries):.2f} recovery_max_s={recoveries[-1]:.2f}"
     )
-    assert len(counted) >= KILLS, f"only {len(counted)} of {len(kills)} kills hit a transaction: the run is void"
+    assert len(counted) >= wanted, f"only {len(counted)} of {len(kills)} kills hit a transaction: the run is void"
 
 
-def kill_again_and_again(bootstrap: str, arguments: Sequence[str], target: str) -> list[Kill]:
+def kill_again_and_again(bootstrap: str, arguments: Sequence[str], aim: tuple[str, int]) -> list[Kill]:
     """Starts, waits for a commit, works for a random while, kills; until enough kills left a transaction open."""
+    target, wanted = aim
     dice = random.Random(33)
     kills: list[Kill] = []
     stable = dict.fromkeys(range(TARGETS), 0)
     killed_at = time.monotonic()
     with Ends(bootstrap, target) as ends:
-        while sum(kill.held > 0 for kill in kills) < KILLS and len(kills) < MOST_KILLS:
+        while sum(kill.held > 0 for kill in kills) < wanted and len(kills) < MOST_KILLS:
             with Running(bootstrap, *arguments) as running:
                 wait_for_commit(ends, stable, running)
                 recovery_s = time.monotonic() - killed_at

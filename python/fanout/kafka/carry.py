@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .skip import Skipped
 
 __all__ = [
-    "TRANSACTION_VERSION",
+    "OLDEST_PRODUCE",
     "Above",
     "Carry",
     "Errand",
@@ -36,8 +36,8 @@ __all__ = [
     "require_transactions",
 ]
 
-TRANSACTION_VERSION = 2
-"""Below it, a late end of one transaction can end the next one (KIP-890)."""
+OLDEST_PRODUCE = 10
+"""Came with Kafka 3.7, whose brokers are the first to look at the transaction of an offset as at that of a record."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,12 +89,12 @@ class Carry:
 
 
 def require_transactions(cluster: Cluster) -> None:
-    """Raises RefusedError when the brokers' transactions cannot promise exactly-once."""
-    version = cluster.transaction_version()
-    if version < TRANSACTION_VERSION:
+    """Raises RefusedError when the brokers are too old for transactions that can promise exactly-once."""
+    _, newest = cluster.api_versions().get("Produce", (0, 0))
+    if newest < OLDEST_PRODUCE:
         raise RefusedError(
-            f"the cluster's transaction.version is {version}, and forwarding needs {TRANSACTION_VERSION}",
-            "brokers from 4.0 on have it: kafka-features upgrade --feature transaction.version=2",
+            f"the brokers take Produce up to version {newest}, and exactly-once needs {OLDEST_PRODUCE}",
+            "use Apache Kafka 3.7 or newer",
         )
 
 

@@ -97,9 +97,15 @@ def test_fewer_targets_than_source_partitions_are_refused(world: World) -> None:
     refuse(replace(world, settings=replace(world.settings, partitions=2)), RefusedError, "2 target partitions are few")
 
 
-def test_an_older_transaction_protocol_is_refused(world: World) -> None:
-    world.cluster.version = 1
-    refuse(world, RefusedError, r"transaction\.version is 1, and forwarding needs 2")
+def test_brokers_too_old_for_exactly_once_are_refused(world: World) -> None:
+    world.cluster.newest_produce = 9
+    refuse(world, RefusedError, r"take Produce up to version 9, and exactly-once needs 10")
+
+
+def test_an_older_transaction_protocol_is_no_hindrance(world: World) -> None:
+    world.cluster.version = 0
+    world.cluster.newest_produce = 10
+    assert plan_of(world).backlog == {0: 300, 1: 300, 2: 300}
 
 
 def test_a_temp_topic_is_not_drained_again(world: World) -> None:

@@ -56,6 +56,7 @@ class MemoryCluster:
     members: dict[str, list[Member]] = field(default_factory=dict)
     unstable: set[str] = field(default_factory=set)
     version: int = 2
+    newest_produce: int = 13
     ids: dict[str, str] = field(default_factory=dict)
     deleted: list[str] = field(default_factory=list)
     deleted_groups: list[str] = field(default_factory=list)
@@ -79,7 +80,7 @@ class MemoryCluster:
         return self.version
 
     def api_versions(self) -> dict[str, tuple[int, int]]:
-        return {"Produce": (0, 13)}
+        return {"Produce": (0, self.newest_produce)}
 
     def partitions(self, topic: str) -> int:
         if topic not in self.topics:

@@ -33,7 +33,7 @@ impl From<WireError> for Failure {
             }),
             WireError::Version { .. } => Self::Stop(Error::Refused {
                 problem: error.to_string(),
-                remedy: "fanout needs Apache Kafka 4.0 or newer for exactly-once".to_owned(),
+                remedy: "fanout needs Apache Kafka 3.7 or newer".to_owned(),
             }),
         }
     }
