@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test long check format bench build lock clean tools
+.PHONY: help demo test long check format bench instructions build lock clean tools
 
 # rustup installs here, and a login shell may not have seen it yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -24,7 +24,7 @@ RUST_SOURCES := $(shell find rust -name '*.rs') $(wildcard rust/*/Cargo.toml) Ca
 PYTEST := $(BIN)/python -m pytest --timeout 900
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: build ## a backlog that 3 consumers cannot drain, before and after, on a real throw-away Kafka
 	@$(BIN)/fanout demo
@@ -52,6 +52,9 @@ format: $(VENV)/locked ## rewrite the source in its house format
 
 bench: build ## figures of this machine: CPU and time a record, beside other clients and a forwarder that does nothing
 	@$(BIN)/python bench/run.py
+
+instructions: build ## instructions a record, held to a stored baseline (STORE=1 stores what is counted); needs valgrind
+	@$(BIN)/python bench/instructions.py $(if $(STORE),--store)
 
 build: $(VENV)/extension $(VENV)/kafka ## .venv, the extension in release mode, the jars of Kafka; nothing is run
 

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-__all__ = ["MissingError", "franz_go", "librdkafka", "null"]
+__all__ = ["MissingError", "franz_go", "instructions", "librdkafka", "null"]
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -29,10 +29,20 @@ class MissingError(Exception):
 
 
 def null() -> Path:
-    """The forwarder that does nothing, beside the extension's own build: its parts are compiled already."""
+    """The forwarder that does nothing."""
+    return _native("null")
+
+
+def instructions() -> Path:
+    """The program whose steps callgrind counts."""
+    return _native("instructions")
+
+
+def _native(program: str) -> Path:
+    """One of our own, beside the extension's build: what it is made of is compiled already."""
     target = ROOT / "target" / "maturin"
     _run(["cargo", "build", "-q", "--release", "--locked", "--package", "fanout-bench", "--target-dir", str(target)])
-    return target / "release" / "null"
+    return target / "release" / program
 
 
 def librdkafka() -> Path:

@@ -1,4 +1,6 @@
-//! What the measured programs of this folder share: their orders, and what they say they used.
+//! What the measured programs of this folder share: their orders, what they say they used, and a sample to work on.
+
+pub mod sample;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,0 +1,94 @@
+//! What does transcoding cost beside unpacking and packing the same bytes with the same library?
+//!
+//! Budget: at most 1.15 times as much. `alone` unpacks a batch and packs its records again, in pieces as long as a
+//! lane's batches; `transcode` does what a lane does: checksums, walk, route by key over ten targets, splice, pack.
+//! The ratio of each codec is printed last.
+
+#![allow(missing_docs, reason = "criterion's macros write no documentation")]
+#![expect(clippy::print_stdout, reason = "the ratios are this bench's answer")]
+
+mod lane;
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use criterion::{criterion_group, criterion_main, Criterion, Throughput};
+use fanout_core::batch::{Batch, Codec, Packer, Unpacker};
+use lane::{source, Lane, BATCH_BYTES, RECORDS};
+
+const CODECS: [Codec; 4] = [Codec::Lz4, Codec::Zstd, Codec::Snappy, Codec::Gzip];
+
+/// Long enough that a lane's builders are sealed many times.
+const ROUNDS: u32 = 300;
+
+/// The same bytes through the same library, and nothing else.
+struct Alone {
+    unpacker: Unpacker,
+    packer: Packer,
+    out: Vec<u8>,
+}
+
+impl Alone {
+    fn new() -> Self {
+        Self {
+            unpacker: Unpacker::new(1 << 26),
+            packer: Packer::new(),
+            out: Vec::with_capacity(BATCH_BYTES),
+        }
+    }
+
+    fn run(&mut self, bytes: &[u8], codec: Codec) {
+        let batch = Batch::parse(bytes).expect("a sound batch");
+        let payload = self.unpacker.unpack(&batch).expect("a sound payload");
+        for piece in payload.chunks(BATCH_BYTES) {
+            self.out.clear();
+            let packed = self.packer.pack(codec, piece, &mut self.out);
+            packed.expect("room for a piece");
+            black_box(&self.out);
+        }
+    }
+}
+
+fn bench(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("transcode");
+    group.throughput(Throughput::Elements(u64::from(RECORDS)));
+    for codec in CODECS {
+        let packed = source(codec);
+        let mut alone = Alone::new();
+        group.bench_function(format!("{codec} alone"), |b| {
+            b.iter(|| alone.run(&packed, codec));
+        });
+        let mut lane = Lane::new();
+        group.bench_function(format!("{codec} transcode"), |b| {
+            b.iter(|| lane.splice(&packed, false, codec));
+        });
+    }
+    group.finish();
+    for codec in CODECS {
+        println!("{codec}: transcode ÷ alone = {:.3}", ratio(codec));
+    }
+}
+
+/// Both in turn, so that a busy moment of the machine hits both; the least of each counts.
+fn ratio(codec: Codec) -> f64 {
+    let packed = source(codec);
+    let (mut alone, mut lane) = (Alone::new(), Lane::new());
+    let (mut least_alone, mut least_transcode) = (Duration::MAX, Duration::MAX);
+    for _ in 0..ROUNDS {
+        least_alone = least_alone.min(timed(|| alone.run(&packed, codec)));
+        least_transcode = least_transcode.min(timed(|| lane.splice(&packed, false, codec)));
+    }
+    least_transcode.as_secs_f64() / least_alone.as_secs_f64()
+}
+
+/// Ten batches' worth: single ones differ by whether a builder was sealed.
+fn timed(mut work: impl FnMut()) -> Duration {
+    let began = Instant::now();
+    for _ in 0..10 {
+        work();
+    }
+    began.elapsed()
+}
+
+criterion_group!(benches, bench);
+criterion_main!(benches);
