@@ -7,8 +7,8 @@ use bytes::Bytes;
 /// Answers below this size are allocated afresh: the pool is for fetches.
 const POOLED_FROM: usize = 64 * 1024;
 
-/// Spare buffers kept; a lane holds the fetch it works on and the next one.
-const SPARE: usize = 2;
+/// Spare buffers kept: a lane holds the fetch it works on, the next one, and those that batches in flight lie in.
+const SPARE: usize = 4;
 
 /// Buffers of one connection, lent out as [`Bytes`] and returned when the last slice is dropped.
 #[derive(Debug, Clone, Default)]
@@ -26,7 +26,7 @@ pub(crate) struct Frame {
 impl FramePool {
     /// A buffer of `len` bytes, old bytes in it and all: the caller overwrites every one.
     ///
-    /// A pooled buffer only ever grows, so zeroing is paid once and not a fetch.
+    /// A spare one that is too short is let go, so that those kept become as long as the fetches.
     pub(crate) fn lend(&self, len: usize) -> Frame {
         if len < POOLED_FROM {
             return Frame {
@@ -35,10 +35,9 @@ impl FramePool {
                 home: None,
             };
         }
-        let mut buffer = self.spares().pop().unwrap_or_default();
-        if buffer.len() < len {
-            buffer.resize(len, 0);
-        }
+        let spare = self.spares().pop().filter(|spare| spare.len() >= len);
+        // Fresh zeros come from the operating system, which makes them only where they are touched.
+        let buffer = spare.unwrap_or_else(|| vec![0; len]);
         Frame {
             buffer,
             len,
