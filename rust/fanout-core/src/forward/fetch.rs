@@ -148,7 +148,10 @@ impl Source {
         let response: FetchResponse = answer.map_err(|error| {
             client.distrust(sent.node, Use::Fetch);
             match error {
-                WireError::TooLong { .. } => self.too_long(question.offset, &error),
+                // A negative length is no batch's: the stream is out of step.
+                WireError::TooLong { announced, .. } if announced > 0 => {
+                    self.too_long(question.offset, &error)
+                }
                 _ => error.into(),
             }
         })?;
