@@ -20,9 +20,12 @@ class Cluster:
     def __new__(cls, properties: Mapping[str, str], *, timeout_s: float = 30.0) -> Cluster:
         """Prepares a connection; nothing is dialled before the first question.
 
-        `properties` bear librdkafka's names. `timeout_s`: how long one question is asked again, in seconds.
+        `properties` bear librdkafka's names; `oauth_cb`, the path of a function as `pkg.mod:function`, is called with
+        an empty text whenever a token is needed, from any thread, and returns `(token, expiry in s since 1970)` or
+        `(token, expiry, principal, extensions)`. `timeout_s`: how long one question is asked again, in seconds.
 
-        Raises `ConfigError` for a property that cannot be honoured.
+        Raises `ConfigError` for a property that cannot be honoured. Every call raises `SecurityError`, without trying
+        again, if the broker cannot be trusted or does not let this client in.
         """
 
     def transaction_version(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -39,6 +40,7 @@ class Frame:
 
         `timeout_s`: how long one question to the cluster may take.
         """
+        from fanout.config.exposure import exposures
         from fanout.config.settings import Flags, load_settings
 
         from .logs import start_logging
@@ -54,6 +56,8 @@ class Frame:
         )
         level = {-1: "warning", 0: settings.log_level, 1: "debug"}[self.loudness]
         start_logging(level, settings.log_format, color=self.color and "NO_COLOR" not in os.environ)
+        for exposed in exposures(clients.common):
+            logging.getLogger("fanout.security").warning(exposed)
         return Session(self, settings, clients, _Line(name, timeout_s))
 
 
@@ -73,6 +77,13 @@ class Session:
         self._frame = frame
         self._line = line
 
+    def knock(self) -> None:
+        """Raises SecurityError or UnreachableError before anything is begun.
+
+        librdkafka tries a connection that is refused again and again; the core says at once what is wrong.
+        """
+        self.cluster.api_versions()
+
     @cached_property
     def cluster(self) -> Cluster:
         """The core's control connection."""
@@ -82,9 +93,10 @@ class Session:
 
     @cached_property
     def admin(self) -> Admin:
-        """The admin connection."""
+        """The admin connection. Made once the core's was let in."""
         from fanout.kafka.admin import Admin
 
+        self.knock()
         return Admin(self.clients.of("admin", self._line.name), timeout_s=self._line.timeout_s)
 
     @property

@@ -7,7 +7,7 @@ refused with a suggestion before any client is made.
 
 from __future__ import annotations
 
-__all__ = ["ALIASES", "CODE", "JAVA", "KNOWN", "SECRET_WORDS"]
+__all__ = ["ALIASES", "CODE", "JAVA", "KNOWN", "OWN", "SECRET_WORDS"]
 
 KNOWN = frozenset(
     """
@@ -53,6 +53,9 @@ KNOWN = frozenset(
     """.split()  # noqa: SIM905  one name a line would be four screens
 )
 
+OWN = frozenset({"oauth_cb"})
+"""Properties that are ours: `tokens` turns them into what the clients take."""
+
 JAVA = {
     "buffer.memory": "queue.buffering.max.kbytes (in KiB)",
     "default.api.timeout.ms": "socket.timeout.ms",
@@ -66,18 +69,18 @@ JAVA = {
     "metric.reporters": "nothing: reporters are Java classes; remove it",
     "receive.buffer.bytes": "socket.receive.buffer.bytes",
     "sasl.client.callback.handler.class": "nothing: it is a Java class; remove it",
-    "sasl.jaas.config": "sasl.username and sasl.password (Kerberos: sasl.kerberos.principal and sasl.kerberos.keytab)",
-    "sasl.login.callback.handler.class": "sasl.oauthbearer.method = oidc, with sasl.oauthbearer.token.endpoint.url",
+    "sasl.jaas.config": "sasl.mechanisms, sasl.username and sasl.password",
+    "sasl.login.callback.handler.class": "oauth_cb, the path of a function of yours that returns a token",
     "sasl.oauthbearer.jwks.endpoint.url": "nothing: brokers check tokens; remove it",
-    "security.providers": "ssl.providers",
+    "security.providers": "nothing: providers are Java classes; remove it",
     "send.buffer.bytes": "socket.send.buffer.bytes",
-    "ssl.enabled.protocols": "nothing: OpenSSL negotiates the protocol; remove it",
+    "ssl.enabled.protocols": "nothing: TLS 1.2 and 1.3 are negotiated; remove it",
     "ssl.keymanager.algorithm": "nothing: it is a Java setting; remove it",
     "ssl.keystore.certificate.chain": "ssl.certificate.pem",
     "ssl.keystore.key": "ssl.key.pem",
-    "ssl.keystore.type": "ssl.keystore.location for PKCS#12, ssl.certificate.location and ssl.key.location for PEM",
-    "ssl.protocol": "nothing: OpenSSL negotiates the protocol; remove it",
-    "ssl.provider": "ssl.providers",
+    "ssl.keystore.type": "ssl.certificate.location and ssl.key.location, after exporting both as PEM",
+    "ssl.protocol": "nothing: TLS 1.2 and 1.3 are negotiated; remove it",
+    "ssl.provider": "nothing: it is a Java setting; remove it",
     "ssl.secure.random.implementation": "nothing: it is a Java setting; remove it",
     "ssl.trustmanager.algorithm": "nothing: it is a Java setting; remove it",
     "ssl.truststore.certificates": "ssl.ca.pem",
@@ -103,6 +106,7 @@ ALIASES = {
 """Two names of one property: brought to one, so that a later layer replaces an earlier one under either."""
 
 CODE = {
+    "oauth_cb": "imports and calls a Python function",
     "plugin.library.paths": "loads a shared library into this process",
     "sasl.kerberos.kinit.cmd": "runs a shell command",
     "ssl.engine.location": "loads a shared library into this process",

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fanout.errors import ConfigError
 
-from .librdkafka import ALIASES, CODE, JAVA, KNOWN, SECRET_WORDS
+from .librdkafka import ALIASES, CODE, JAVA, KNOWN, OWN, SECRET_WORDS
 
 __all__ = ["HIDDEN", "Properties", "check_names", "did_you_mean", "flatten", "is_secret", "read_properties", "redacted"]
 
@@ -76,8 +76,8 @@ def check_names(properties: Mapping[str, str], place: str, allowed: frozenset[st
             raise ConfigError(setting, f"{CODE[name]}; {remedy}")
         if name in JAVA:
             raise ConfigError(setting, f"is Java's name; here it is {JAVA[name]}")
-        if name not in KNOWN:
-            raise ConfigError(setting, f"no such client property{did_you_mean(name, KNOWN)}")
+        if name not in KNOWN | OWN:
+            raise ConfigError(setting, f"no such client property{did_you_mean(name, KNOWN | OWN)}")
         checked[ALIASES.get(name, name)] = value if name == written else _content(value, setting)
     return checked
 

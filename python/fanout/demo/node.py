@@ -43,10 +43,19 @@ class Node:
         """What the other brokers are told; set it to a proxy's port before the cluster starts."""
         self.own_properties: dict[str, str] = {}
         """Broker settings of this node alone; fill it before the cluster starts."""
+        self._more: dict[str, tuple[int, str]] = {}
         self._command: Sequence[str] = ()
         self._keeper: Keeper | None = None
         self._log = Path()
         self._pid = 0
+
+    def listen(self, name: str, protocol: str) -> int:
+        """Adds a listener for clients, such as `SECURE` with `SASL_SSL`, before the cluster starts; returns its port.
+
+        Its keys and logins are the cluster's `properties`: `listener.name.secure.ssl.keystore.location`, …
+        """
+        self._more[name] = free_port(), protocol
+        return self._more[name][0]
 
     @property
     def name(self) -> str:
@@ -66,6 +75,9 @@ class Node:
     def properties(self, data: Path, controllers: Sequence[Node]) -> dict[str, str]:
         """The settings that make this node part of its cluster."""
         listeners = {"PLAINTEXT": self.port, "CLIENT": self.client_port, "INTERNAL": self.internal_port}
+        listeners |= {name: port for name, (port, _) in self._more.items()}
+        protocols = dict.fromkeys(("PLAINTEXT", "CLIENT", "INTERNAL", "CONTROLLER"), "PLAINTEXT")
+        protocols |= {name: protocol for name, (_, protocol) in self._more.items()}
         bound = listeners | ({"CONTROLLER": self.controller_port} if self.is_controller else {})
         advertised = listeners | {
             "CLIENT": self.advertised_client_port,
@@ -79,7 +91,7 @@ class Node:
             "listeners": _listeners(bound),
             "advertised.listeners": _listeners(advertised),
             "inter.broker.listener.name": "INTERNAL",
-            "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in (*listeners, "CONTROLLER")),
+            "listener.security.protocol.map": ",".join(f"{name}:{protocol}" for name, protocol in protocols.items()),
             "log.dirs": str(data),
         }
 

@@ -8,6 +8,7 @@ answer passes through here. Every librdkafka error becomes one of fanout's own.
 from __future__ import annotations
 
 import logging
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -17,6 +18,7 @@ from typing import Any, TypeVar
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
+from fanout.config.tokens import with_token_function
 from fanout.errors import BrokerError, FanoutError, UnreachableError
 
 __all__ = ["Link"]
@@ -42,10 +44,17 @@ _UNREACHABLE = _PASSING | {
 }
 
 _FORBIDDEN = {
-    KafkaError.TOPIC_AUTHORIZATION_FAILED: "Topic",
-    KafkaError.GROUP_AUTHORIZATION_FAILED: "Group",
-    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "Cluster",
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: "--topic",
+    KafkaError.GROUP_AUTHORIZATION_FAILED: "--group",
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "--cluster",
 }
+_OPERATIONS = {
+    "CreateTopics": "Create",
+    "DeleteGroups": "Delete",
+    "DescribeConfigs": "DescribeConfigs",
+    "IncrementalAlterConfigs": "AlterConfigs",
+}
+"""What a request needs the right to do; the others only describe."""
 
 
 class Link:
@@ -56,7 +65,7 @@ class Link:
         self._trouble = ""
         # Its log repeats a refused connection ten times a second; the last such word goes into the error instead.
         quiet = {} if "debug" in properties else {"log_level": "2"}
-        settings: dict[str, Any] = {**properties, **quiet, "error_cb": self._note}
+        settings = with_token_function(properties) | quiet | {"error_cb": self._note}
         self.client = AdminClient(settings, logger=logging.getLogger("fanout.librdkafka"))
 
     def one(self, ask: Callable[[], Mapping[Any, Future[T]]], request: str) -> T:
@@ -95,11 +104,18 @@ class Link:
         if code in _UNREACHABLE:
             return UnreachableError(f"{request} for {subject}: {cause.str()}{self._trouble}")
         if code in _FORBIDDEN:
-            flag = f"--{_FORBIDDEN[code].lower()} {subject}"
-            remedy = f"allow it: kafka-acls --add --allow-principal … --operation All {flag}"
-            return BrokerError(request, subject, cause.name(), remedy)
+            return BrokerError(request, subject, cause.name(), f"grant it: {_right(code, request, subject)}")
         return BrokerError(request, subject, cause.name(), cause.str())
 
     def _note(self, error: KafkaError) -> None:
         if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001
             self._trouble = f" ({error.str()})"
+
+
+def _right(code: int, request: str, subject: str) -> str:
+    """The line that grants what was missing."""
+    flag = _FORBIDDEN[code]
+    resource = flag if flag == "--cluster" else f"{flag} {shlex.quote(subject)}"
+    operation = _OPERATIONS.get(request, "Describe")
+    who = "--add --allow-principal User:NAME"
+    return f"kafka-acls --bootstrap-server HOST:PORT {who} --operation {operation} {resource}"

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
+from fanout.config.tokens import with_token_function
 from fanout.errors import BrokerError, FanoutError, FencedError
 
 from .names import lanes_group
@@ -74,7 +75,7 @@ def consumer_properties(own: Mapping[str, str], group: str) -> dict[str, Any]:
     return {
         "session.timeout.ms": str(SESSION_MS),
         "heartbeat.interval.ms": str(HEARTBEAT_MS),
-        **own,
+        **with_token_function(own),
         "group.id": lanes_group(group),
         # A process that comes or goes leaves the lanes of the others alone.
         "partition.assignment.strategy": "cooperative-sticky",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import confluent_kafka
 
 from fanout._fanout import Cluster, Intake
+from fanout.config.tokens import with_token_function
 
 from .attempt import attempt_of
 from .dead_letter import DeadLetters, Guard
@@ -100,7 +101,7 @@ def station(settings: WorkSettings, handler: Handler, group: str) -> Station:
         commit_s=settings.commit_s,
         records=settings.in_flight_records,
     )
-    feed = Feed(reading, confluent_kafka.Consumer(properties, logger=KAFKA_LOG), intake, starts)
+    feed = Feed(reading, confluent_kafka.Consumer(with_token_function(properties), logger=KAFKA_LOG), intake, starts)
     source = run.source if run else None
     parts = Parts(
         handler=handler,
@@ -120,7 +121,7 @@ def _dead_letters(settings: WorkSettings, handler: Handler, group: str) -> DeadL
     labels = {"__dlq.errors.group": group}
     if settings.run is not None:
         labels["fanout.run"] = settings.run.run
-    producer = confluent_kafka.Producer(producer_properties(settings), logger=KAFKA_LOG)
+    producer = confluent_kafka.Producer(with_token_function(producer_properties(settings)), logger=KAFKA_LOG)
     source = settings.run.source if settings.run else None
     return DeadLetters(handler.dead_letters, producer, source=source, labels=labels)
 

@@ -15,6 +15,7 @@ use fanout_core::record::TopicPartition;
 use pyo3::prelude::*;
 use uuid::Uuid;
 
+use crate::client::client_settings;
 use crate::error::raise;
 
 /// How long a transaction may stay open after a take-over: the one who takes over opens none.
@@ -80,8 +81,8 @@ impl Cluster {
 impl Cluster {
     #[new]
     #[pyo3(signature = (properties, *, timeout_s = 30.0))]
-    fn new(properties: BTreeMap<String, String>, timeout_s: f64) -> PyResult<Self> {
-        let mut settings = ClientSettings::from_properties(&properties).map_err(raise)?;
+    fn new(py: Python<'_>, properties: BTreeMap<String, String>, timeout_s: f64) -> PyResult<Self> {
+        let mut settings = client_settings(py, properties)?;
         settings.deadline = Duration::try_from_secs_f64(timeout_s).map_err(|error| {
             raise(Error::Config {
                 setting: "timeout_s".to_owned(),

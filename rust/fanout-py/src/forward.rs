@@ -16,6 +16,7 @@ use fanout_core::forward::stats::{LaneStats as LaneCounters, State};
 use fanout_core::route::{Partitioner, Policy};
 use pyo3::prelude::*;
 
+use crate::client::client_settings;
 use crate::error::raise;
 
 /// The attributes of `fanout.config.forward.ForwardSettings`.
@@ -43,9 +44,9 @@ pub(crate) struct ForwardSettings {
 }
 
 impl ForwardSettings {
-    fn into_plan(self) -> Result<ForwardPlan> {
+    fn into_plan(self, client: ClientSettings) -> Result<ForwardPlan> {
         Ok(ForwardPlan {
-            client: ClientSettings::from_properties(&self.properties)?,
+            client,
             policy: policy(&self.route, &self.partitioner)?,
             stamping: stamping(&self.origin)?,
             codec: codec(&self.compression)?,
@@ -163,8 +164,10 @@ pub(crate) struct LaneEnd {
 #[pymethods]
 impl Forwarder {
     #[new]
-    fn new(settings: ForwardSettings) -> PyResult<Self> {
-        let engine = settings.into_plan().and_then(Engine::new).map_err(raise)?;
+    fn new(py: Python<'_>, mut settings: ForwardSettings) -> PyResult<Self> {
+        let client = client_settings(py, std::mem::take(&mut settings.properties))?;
+        let plan = settings.into_plan(client).map_err(raise)?;
+        let engine = Engine::new(plan).map_err(raise)?;
         Ok(Self {
             engine: Arc::new(engine),
         })

@@ -6,6 +6,7 @@
 //! | `Cluster` | questions about ends, committed offsets, owners | answers, checked per partition |
 //! | `Intake` | a batch of messages; a batch of results | what may run; what to commit |
 //! | `allot`, `partition_for` | loads; a key | allotments; a partition |
+//! | `oauth_cb` | tokens, when one is needed | – |
 //! | logging | – | the core's log lines, to the loggers `fanout_core.*` |
 
 #![expect(
@@ -13,6 +14,7 @@
     reason = "PyO3 hands extracted arguments over by value"
 )]
 
+mod client;
 mod cluster;
 mod error;
 mod forward;

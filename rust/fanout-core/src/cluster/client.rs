@@ -11,7 +11,7 @@ use super::layout;
 use super::retry::judge;
 use super::{ClientSettings, Failure, TopicLayout};
 use crate::error::{Error, Result};
-use crate::wire::{Address, Answered, Connection, Versions};
+use crate::wire::{wants_login, Address, Answered, Connection, Refusal, Versions, WireError};
 
 /// What a connection is for: a long poll must not hold up a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -127,15 +127,38 @@ impl Client {
         request: &R,
         versions: &RangeInclusive<i16>,
     ) -> std::result::Result<R::Response, Failure> {
-        match self.connection(node, Use::Control)?.call(request, versions) {
+        let connection = self.connection(node, Use::Control)?;
+        let is_nameless = connection.is_nameless();
+        match connection.call(request, versions) {
             Ok(answer) => {
                 self.suspects.remove(&node);
                 Ok(answer)
             }
             Err(error) => {
                 self.distrust(node, Use::Control);
-                Err(error.into())
+                Err(if is_nameless {
+                    self.asked_for_a_login(error)
+                } else {
+                    error.into()
+                })
             }
+        }
+    }
+
+    /// A listener that wants a login greets everybody, and hangs up at the first question of who gave no name.
+    fn asked_for_a_login(&self, error: WireError) -> Failure {
+        let settings = &self.settings;
+        match error {
+            WireError::Io { address, .. }
+                if wants_login(&*settings.dial, &address, &settings.connection) =>
+            {
+                let refusal = Refusal::new(
+                    "this listener asks for a login",
+                    "set security.protocol to sasl_ssl or sasl_plaintext, sasl.mechanisms, and who you are",
+                );
+                WireError::Refused { address, refusal }.into()
+            }
+            other => other.into(),
         }
     }
 

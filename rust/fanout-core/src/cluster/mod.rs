@@ -10,6 +10,7 @@
 //! A [`Client`] belongs to one thread. It keeps nothing that a broker could not
 //! tell again, so "forget everything and ask" is always a safe way on.
 
+mod acl;
 pub(crate) mod client;
 pub mod ends;
 pub mod groups;

@@ -5,6 +5,7 @@
 
 use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
 
+use super::acl;
 use crate::error::Error;
 use crate::wire::WireError;
 
@@ -96,29 +97,18 @@ pub fn judge(request: &'static str, subject: &str, code: i16) -> Result<(), Fail
             request,
             subject: subject.to_owned(),
             code: code_name(code),
-            remedy: remedy(error, subject),
+            remedy: remedy(request, subject, error),
         }),
     })
 }
 
 /// What a user can do about an error that waiting does not cure.
-fn remedy(error: ResponseError, subject: &str) -> String {
+fn remedy(request: &str, subject: &str, error: ResponseError) -> String {
     use ResponseError as E;
+    if let Some(line) = acl::missing(request, subject, error) {
+        return format!("grant it: {line}");
+    }
     match error {
-        E::TopicAuthorizationFailed => {
-            format!("grant it: kafka-acls --add --operation Read --operation Write --operation Describe, on {subject}")
-        }
-        E::GroupAuthorizationFailed => {
-            format!("grant it: kafka-acls --add --operation Read, on {subject}")
-        }
-        E::TransactionalIdAuthorizationFailed => {
-            format!(
-                "grant it: kafka-acls --add --operation Write --operation Describe, on {subject}"
-            )
-        }
-        E::ClusterAuthorizationFailed => {
-            "grant it: kafka-acls --add --cluster --operation IdempotentWrite".to_owned()
-        }
         E::InvalidTransactionTimeout => {
             "the broker's transaction.max.timeout.ms is shorter: lower the transaction timeout"
                 .to_owned()

@@ -187,6 +187,11 @@ impl Security {
                 return Err(config(name, &problem));
             }
         }
+        let is_bearer = self.mechanism.as_deref() == Some("OAUTHBEARER");
+        if tokens.is_some() && !(self.protocol.sasl && is_bearer) {
+            let problem = "counts only with sasl.mechanisms = OAUTHBEARER";
+            return Err(config("oauth_cb", problem));
+        }
         let login = self.protocol.sasl.then(|| self.login(tokens)).transpose()?;
         let dial: Arc<dyn Dial> = if self.protocol.tls {
             let refused = |problem: String| config("ssl.certificate.location", &problem);

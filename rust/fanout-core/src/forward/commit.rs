@@ -61,11 +61,12 @@ impl KafkaCommit {
             .with_producer_id(ProducerId(producer.id))
             .with_producer_epoch(producer.epoch)
             .with_group_id(GroupId(StrBytes::from_string(self.group.clone())));
+        let subject = format!("group {}, transactional id {id}", self.group);
         // A late copy adds the group to a later transaction, which adds it anyway.
         let told = self.client.retry(|client| {
             let asked = (&request, &ADD_OFFSETS);
             let response = client.ask_coordinator(Coordinates::Transaction, id, asked)?;
-            tell("AddOffsetsToTxn", id, response.error_code, ())
+            tell("AddOffsetsToTxn", &subject, response.error_code, ())
         })?;
         settle(told)
     }

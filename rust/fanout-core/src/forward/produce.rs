@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
+use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
 use kafka_protocol::messages::{
     AddPartitionsToTxnRequest, AddPartitionsToTxnResponse, ProduceRequest, ProduceResponse,
@@ -17,6 +18,7 @@ use super::verdict::{settle, tell};
 use crate::cluster::client::Coordinates;
 use crate::cluster::groups::topic_name;
 use crate::cluster::producers::{name, Producer, NOBODY};
+use crate::cluster::retry::judge;
 use crate::cluster::{Client, Failure, Use};
 use crate::error::Error;
 use crate::failpoint;
@@ -160,7 +162,7 @@ impl Produce for KafkaProduce {
         match connection.receive::<ProduceRequest>(version) {
             Ok(response) => {
                 failpoint::reach("produce-answered");
-                Ok(answers(&response))
+                self.permitted(answers(&response))
             }
             Err(error) => {
                 self.client.distrust(node, Use::Produce);
@@ -208,6 +210,25 @@ fn refusal(response: &AddPartitionsToTxnResponse) -> i16 {
     let refused: Vec<i16> = codes.filter(|&code| code != 0).collect();
     let why = refused.iter().find(|&&code| code != NOT_ATTEMPTED);
     why.or(refused.first()).copied().unwrap_or(0)
+}
+
+impl KafkaProduce {
+    /// A want of rights concerns the whole topic or the transactional id: it is told by their names.
+    fn permitted(&self, answers: Vec<Answer>) -> Result<Vec<Answer>, Failure> {
+        use ResponseError as E;
+        for answer in &answers {
+            match answer.code.err() {
+                Some(E::TopicAuthorizationFailed) => {
+                    judge("Produce", &format!("topic {}", self.topic), answer.code)?;
+                }
+                Some(E::TransactionalIdAuthorizationFailed) => {
+                    judge("Produce", &self.transactions.id, answer.code)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(answers)
+    }
 }
 
 /// Where bytes go between two stretches of framing: their place in `framing`, and they.

@@ -109,13 +109,25 @@ impl Connection {
     /// Logs in, at first and again before the session ends. Nothing may be in flight.
     fn log_in(&mut self) -> Result<(), WireError> {
         // Not due while it logs in: the requests of a login come through `begin` too.
-        self.renew_at = None;
+        let again = self.renew_at.take().is_some();
         if let Some(login) = self.settings.login.take() {
             let session = sasl::log_in(self, &login);
             self.settings.login = Some(login);
-            self.renew_at = session?.map(|lifetime| Instant::now() + fresh_for(lifetime));
+            let lifetime = session?;
+            let (broker, mechanism) = (
+                &self.address,
+                self.settings.login.as_ref().map(Login::mechanism),
+            );
+            tracing::debug!(%broker, mechanism, ?lifetime, "logged in{}", if again { " again" } else { "" });
+            self.renew_at = lifetime.map(|lifetime| Instant::now() + fresh_for(lifetime));
         }
         Ok(())
+    }
+
+    /// Whether nothing was asked but which versions the broker speaks, and nobody logged in.
+    #[must_use]
+    pub fn is_nameless(&self) -> bool {
+        self.settings.login.is_none() && self.next_correlation == 1
     }
 
     /// Where it leads to.

@@ -33,7 +33,7 @@ pub use address::Address;
 pub use cancel::Cancel;
 pub use connection::{Connection, ConnectionSettings};
 pub use frame::FramePool;
-pub use sasl::Login;
+pub use sasl::{wants_login, Login};
 pub use scram::Hash;
 pub use secret::Secret;
 pub use shape::{Answered, Part};

@@ -12,7 +12,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use super::scram::Scram;
 use super::token::{NoToken, Token};
-use super::{Connection, Hash, Secret, Tokens, WireError};
+use super::{Address, Connection, ConnectionSettings, Dial, Hash, Secret, Tokens, WireError};
 
 /// Who we are, and how we show it.
 #[derive(Debug, Clone)]
@@ -103,11 +103,21 @@ pub(super) fn log_in(
             lifetime_ms
         }
     };
-    tracing::debug!(broker = %connection.address(), mechanism = login.mechanism(), lifetime_ms, "logged in");
     Ok(u64::try_from(lifetime_ms)
         .ok()
         .filter(|&lifetime_ms| lifetime_ms > 0)
         .map(Duration::from_millis))
+}
+
+/// Whether the broker at `address` answers only those who log in: asked when it hung up on somebody who did not.
+pub fn wants_login(dial: &dyn Dial, address: &Address, settings: &ConnectionSettings) -> bool {
+    // No mechanism has this name. Where logins are taken, that is what is wrong with it.
+    let request = SaslHandshakeRequest::default().with_mechanism(StrBytes::from_static_str("NONE"));
+    Connection::open(dial, address, settings)
+        .and_then(|mut connection| connection.call(&request, &(1..=1)))
+        .is_ok_and(|answer| {
+            answer.error_code.err() == Some(ResponseError::UnsupportedSaslMechanism)
+        })
 }
 
 fn agree_on_mechanism(connection: &mut Connection, login: &Login) -> Result<(), WireError> {

@@ -208,10 +208,14 @@ fn of_alert(alert: AlertDescription) -> Option<Refusal> {
 
 fn names(presented: &[String]) -> String {
     if presented.is_empty() {
-        "no host at all (no subjectAltName)".to_owned()
-    } else {
-        presented.join(", ")
+        return "no host at all (no subjectAltName)".to_owned();
     }
+    // They come with their kind, `DnsName("b1.example")` or `IpAddress(10.0.0.1)`: the name alone is what people know.
+    let bare = |name: &String| {
+        let inner = name.split_once('(').map_or(name.as_str(), |(_, rest)| rest);
+        inner.trim_matches([')', '"']).to_owned()
+    };
+    presented.iter().map(bare).collect::<Vec<_>>().join(", ")
 }
 
 fn ago(then: UnixTime, now: UnixTime) -> String {
