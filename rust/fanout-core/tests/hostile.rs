@@ -41,7 +41,8 @@ fn carry(answer: &[u8], check_crc: bool) -> Result<usize, BatchError> {
                 .headers()?
                 .try_for_each(|header| header.map(|_| ()))?;
             let timestamp = batch.header.timestamp_of(record.timestamp_delta);
-            builder.push(&record, timestamp, Stamp::Run(origin))?;
+            let pushed = builder.push(&record, timestamp, Stamp::Run(origin));
+            pushed.map_err(|flaw| record.flawed(flaw))?;
             carried += 1;
         }
     }

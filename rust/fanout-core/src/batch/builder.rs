@@ -19,6 +19,8 @@ use crate::record::RESERVED_PREFIX;
 pub struct BatchBuilder {
     /// Room for the header, then the records.
     buffer: Vec<u8>,
+    /// Bytes a new buffer is given at once: it would grow there step by step, copied at each.
+    room: usize,
     count: i32,
     base_timestamp: i64,
     max_timestamp: i64,
@@ -37,6 +39,7 @@ impl BatchBuilder {
     #[must_use]
     pub fn from_buffer(buffer: Vec<u8>) -> Self {
         let mut builder = Self {
+            room: buffer.capacity(),
             buffer,
             count: 0,
             base_timestamp: 0,
@@ -91,15 +94,17 @@ impl BatchBuilder {
     ///
     /// # Errors
     ///
-    /// If a stamp is to be added and the record's value or headers are not sound.
-    /// The batch is then as it was.
+    /// If a stamp is to be added and the record's value or headers are not sound:
+    /// [`Record::flawed`] makes an error of the flaw. The batch is then as it was.
+    // A flaw fits in a register. A whole `BatchError` was written to memory and read back in
+    // pieces for every record, sound ones too: 8 ns of 27.
     #[inline]
     pub fn push(
         &mut self,
         record: &Record<'_>,
         timestamp: i64,
         stamp: Stamp<'_>,
-    ) -> Result<usize, BatchError> {
+    ) -> Result<usize, RecordFlaw> {
         match stamp {
             Stamp::None => {
                 self.open_record(record, timestamp, record.body().len());
@@ -130,6 +135,10 @@ impl BatchBuilder {
         mut spare: Vec<u8>,
     ) -> Result<SealedBatch, BatchError> {
         let unpacked_len = self.buffer.len();
+        if codec == Codec::None {
+            spare.clear();
+            spare.reserve(self.room);
+        }
         let mut used = codec;
         if codec != Codec::None {
             spare.clear();
@@ -175,8 +184,8 @@ impl BatchBuilder {
         record: &Record<'_>,
         timestamp: i64,
         stamp: &[u8],
-    ) -> Result<usize, BatchError> {
-        let headers = record.find_headers().map_err(|flaw| record.flawed(flaw))?;
+    ) -> Result<usize, RecordFlaw> {
+        let headers = record.find_headers()?;
         if headers.remaining() > 0 || !headers.bytes().is_empty() {
             return self.push_among_headers(record, timestamp, (headers, &stamp[1..]));
         }
@@ -192,18 +201,19 @@ impl BatchBuilder {
         &mut self,
         record: &Record<'_>,
         timestamp: i64,
-        (headers, stamp): (Headers<'_>, &[u8]),
-    ) -> Result<usize, BatchError> {
+        (mut headers, stamp): (Headers<'_>, &[u8]),
+    ) -> Result<usize, RecordFlaw> {
         let (mut stripped, mut stripped_bytes) = (0, 0);
-        for header in headers.clone() {
+        let mut looked_at = headers.clone();
+        while let Some(header) = looked_at.next_sound() {
             let header = header?;
             if header.name.starts_with(RESERVED_PREFIX) {
                 stripped += 1;
                 stripped_bytes += header.bytes.len();
             }
         }
-        let count = i32::try_from(headers.remaining() - stripped + 1)
-            .map_err(|_| record.flawed(RecordFlaw::Length))?;
+        let count =
+            i32::try_from(headers.remaining() - stripped + 1).map_err(|_| RecordFlaw::Length)?;
         let kept = &record.body()[..headers.count_at];
         let headers_len = headers.bytes().len() - stripped_bytes + stamp.len();
         self.open_record(record, timestamp, kept.len() + len_i32(count) + headers_len);
@@ -214,7 +224,7 @@ impl BatchBuilder {
         if stripped == 0 {
             self.buffer.extend_from_slice(headers.bytes());
         } else {
-            for header in headers {
+            while let Some(header) = headers.next_sound() {
                 let header = header?;
                 if !header.name.starts_with(RESERVED_PREFIX) {
                     self.buffer.extend_from_slice(header.bytes);

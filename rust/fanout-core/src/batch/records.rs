@@ -171,7 +171,9 @@ impl<'a> Record<'a> {
         })
     }
 
-    pub(super) fn flawed(&self, flaw: RecordFlaw) -> BatchError {
+    /// The error that says which record of its batch has `flaw`.
+    #[must_use]
+    pub fn flawed(&self, flaw: RecordFlaw) -> BatchError {
         BatchError::Record {
             index: self.index,
             flaw,
@@ -223,12 +225,9 @@ impl<'a> Headers<'a> {
         self.left -= 1;
         Ok(Header { name, value, bytes })
     }
-}
 
-impl<'a> Iterator for Headers<'a> {
-    type Item = Result<Header<'a>, BatchError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
+    /// The next header, or what is wrong with it; nothing comes after a flaw.
+    pub(super) fn next_sound(&mut self) -> Option<Result<Header<'a>, RecordFlaw>> {
         let flaw = match self.left {
             0 if self.rest.is_empty() => return None,
             0 => RecordFlaw::Length,
@@ -239,8 +238,17 @@ impl<'a> Iterator for Headers<'a> {
         };
         self.left = 0;
         self.rest = &[];
+        Some(Err(flaw))
+    }
+}
+
+impl<'a> Iterator for Headers<'a> {
+    type Item = Result<Header<'a>, BatchError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
         let index = self.index;
-        Some(Err(BatchError::Record { index, flaw }))
+        let named = |flaw| BatchError::Record { index, flaw };
+        self.next_sound().map(|header| header.map_err(named))
     }
 }
 

@@ -9,7 +9,8 @@ use super::seam::{Interrupt, Produce, Step};
 use super::spread::{Broken, Carried, Spreading, Stamping};
 use super::stats::{Reason, Way};
 use crate::batch::{
-    Batch, BatchBuilder, BatchError, Codec, Packer, PassedBatch, Record, Signature, Stamp,
+    Batch, BatchBuilder, BatchError, Codec, Packer, PassedBatch, Record, RecordFlaw, Signature,
+    Stamp,
 };
 use crate::cluster::producers::{Producer as Owner, NOBODY};
 use crate::record::{Origin, Tally, TopicPartition};
@@ -131,7 +132,10 @@ impl Builders {
             let index = whole.unwrap_or_else(|| self.router.for_record(record.key));
             match self.push(index, &record, (offset, timestamp), outbox)? {
                 Ok(stripped) => carried.stripped += stripped,
-                Err(error) => return Ok(Err(broken(reached, carried.tally, &error))),
+                Err(flaw) => {
+                    let error = record.flawed(flaw);
+                    return Ok(Err(broken(reached, carried.tally, &error)));
+                }
             }
             carried.tally.add(Origin {
                 partition: self.at.partition,
@@ -150,7 +154,7 @@ impl Builders {
         record: &Record<'_>,
         (offset, timestamp): (i64, i64),
         outbox: &mut Outbox<P>,
-    ) -> Step<Result<u64, BatchError>> {
+    ) -> Step<Result<u64, RecordFlaw>> {
         let place;
         let stamp = match self.how.stamping {
             Stamping::None => Stamp::None,
