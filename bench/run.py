@@ -19,7 +19,7 @@ from pathlib import Path
 from fanout.demo.cluster import Cluster
 from forward import machine, picture, report
 from forward.cells import BASE, CELLS
-from forward.rounds import Result, Subject, ceilings, measure, subjects_of
+from forward.rounds import Pace, Result, Subject, ceilings, measure, subjects_of
 from forward.sweeps import SWEEPS
 
 BUILD = Path(__file__).parents[1] / "build"
@@ -45,21 +45,34 @@ def main() -> int:
 
 
 def _measured(kafka: Cluster, options: argparse.Namespace) -> Iterator[Result]:
-    runs = 1 if options.quick else options.runs
-    for cell in CELLS:
-        if not _is_wanted(cell.name, options.cell, options.sweep):
-            continue
-        result = measure(kafka, cell.name, _sized(subjects_of(cell), options), runs)
+    cells = [cell for cell in CELLS if _is_wanted(cell.name, options.cell, options.sweep)]
+    sweeps = [sweep for sweep in SWEEPS if _is_wanted(sweep.name, options.sweep, options.cell)]
+    budget = Budget(options, [len(cell.movers) for cell in cells] + [len(sweep.subjects) for sweep in sweeps])
+    for cell in cells:
+        result = measure(kafka, cell.name, _sized(subjects_of(cell), options), budget.next_pace())
         if cell.ceiling and not options.quick:
-            ceilings(kafka, cell, runs, result)
+            ceilings(kafka, cell, options.runs, result)
         print(*report.cell_lines(result), sep="\n", flush=True)
         yield result
-    for sweep in SWEEPS:
-        if not _is_wanted(sweep.name, options.sweep, options.cell):
-            continue
-        result = measure(kafka, sweep.name, _sized(sweep.subjects, options), runs)
+    for sweep in sweeps:
+        result = measure(kafka, sweep.name, _sized(sweep.subjects, options), budget.next_pace())
         print(*report.sweep_lines(sweep, result), sep="\n", flush=True)
         yield result
+
+
+class Budget:
+    """Shares the minutes that are given among cells and sweeps, by their subjects."""
+
+    def __init__(self, options: argparse.Namespace, subjects: list[int]) -> None:
+        self._runs = 1 if options.quick else options.runs
+        self._until = time.monotonic() + options.minutes * 60
+        self._subjects = subjects
+
+    def next_pace(self) -> Pace:
+        """That of the next cell or sweep: time that earlier ones saved is shared, too."""
+        now, share = time.monotonic(), self._subjects[0] / sum(self._subjects)
+        del self._subjects[0]
+        return Pace(rounds=self._runs, until=now + (self._until - now) * share)
 
 
 def _is_wanted(name: str, chosen: list[str] | None, others: list[str] | None) -> bool:
@@ -91,6 +104,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--cell", choices=cells, action="append", help="only this one; may be given again")
     parser.add_argument("--sweep", choices=sweeps, action="append", help="only this one; may be given again")
     parser.add_argument("--runs", type=int, metavar="N", default=RUNS, help=f"of each mover ({RUNS})")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="fewer runs, three at least, if need be")
     parser.add_argument("--quick", action="store_true", help="a tenth of the records, once: does everything work?")
     parser.add_argument("--results", type=Path, metavar="FILE", default=BUILD / "bench.json", help="where JSON goes")
     return parser.parse_args()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import resource
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,9 +24,10 @@ from peers.build import MissingError
 if TYPE_CHECKING:
     from fanout.demo.cluster import Cluster
 
-__all__ = ["Result", "Run", "Subject", "ceilings", "measure", "subjects_of"]
+__all__ = ["Pace", "Result", "Run", "Subject", "ceilings", "measure", "subjects_of"]
 
 TIMEOUT_S = 240
+LEAST_ROUNDS = 3
 STARTS = 3
 """How often a mover's start is measured: a backlog of so few records that only the start costs."""
 
@@ -42,6 +45,19 @@ class Run:
     commits: int = 0
     resends: int = 0
     renewals: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pace:
+    """How many measured rounds there are: `rounds`, but only `LEAST_ROUNDS` of them once it is later than `until`."""
+
+    rounds: int
+    until: float = float("inf")
+
+    def goes_on(self, number: int) -> bool:
+        """Whether round `number` is still to be run; 0 warms up."""
+        most = self.rounds if time.monotonic() < self.until else min(self.rounds, LEAST_ROUNDS)
+        return number <= most
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,19 +112,20 @@ def subjects_of(cell: Cell) -> list[Subject]:
     return [Subject(name=mover.name, source=cell.source, mover=mover) for mover in cell.movers]
 
 
-def measure(kafka: Cluster, name: str, subjects: Sequence[Subject], rounds: int) -> Result:
-    """Writes the backlogs, then lets each subject carry its own `rounds` times, and once before to warm up."""
+def measure(kafka: Cluster, name: str, subjects: Sequence[Subject], pace: Pace) -> Result:
+    """Writes the backlogs, then lets each subject carry its own, round after round, and once before to warm up."""
     result = Result(name=name, subjects=subjects)
     able = [subject for subject in subjects if _is_able(subject, result)]
     result.runs = {subject.name: [] for subject in able}
     starting = {subject.name: replace(subject, source=_tiny(subject.source)) for subject in able}
     topic_of = _fill(kafka.bootstrap, name, [subject.source for subject in [*able, *starting.values()]])
-    for number in range(rounds + 1):
+    for number in itertools.takewhile(pace.goes_on, itertools.count()):
         for subject in _in_turn(able, number):
-            _note(result, subject.name, _carry(kafka, subject, topic_of[subject.source], number), number)
+            run = _carry(kafka, subject, topic_of[_written(subject.source)], number)
+            _note(result, subject.name, run, number)
             if 1 <= number <= STARTS:
                 start = starting[subject.name]
-                run = _carry(kafka, start, topic_of[start.source], number)
+                run = _carry(kafka, start, topic_of[_written(start.source)], number)
                 result.starts.setdefault(subject.name, []).append(run)
     for topic in topic_of.values():
         topics.delete(kafka.bootstrap, topic)
@@ -137,12 +154,17 @@ def _tiny(source: Source) -> Source:
 
 
 def _fill(bootstrap: str, name: str, sources: Sequence[Source]) -> dict[Source, str]:
-    """A topic for each different source."""
-    topic_of = {source: f"{_slug(name)}-{number}" for number, source in enumerate(dict.fromkeys(sources))}
+    """A topic for each backlog, whatever it is carried to."""
+    backlogs = dict.fromkeys(_written(source) for source in sources)
+    topic_of = {source: f"{_slug(name)}-{number}" for number, source in enumerate(backlogs)}
     for source, topic in topic_of.items():
         topics.create(bootstrap, topic, source.partitions)
         topics.fill(bootstrap, topic, source)
     return topic_of
+
+
+def _written(source: Source) -> Source:
+    return replace(source, targets=0)
 
 
 def _slug(text: str) -> str:

@@ -8,7 +8,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from forward.cells import BY_KEY, Source
-from forward.movers import fanout
+from forward.movers import Mover, fanout
 from forward.rounds import Subject
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _by_targets(*numbers: int) -> list[Subject]:
 
 
 def _by_lanes(*numbers: int) -> list[Subject]:
-    source = Source(records=4_000_000, targets=64)
+    source = Source(records=3_000_000, targets=64)
     return [
         Subject(name=f"{lanes} lane{'s' * (lanes > 1)}", source=replace(source, partitions=lanes), mover=BY_KEY)
         for lanes in numbers
@@ -70,7 +70,7 @@ def _by_lanes(*numbers: int) -> list[Subject]:
 
 
 def _memory() -> list[Subject]:
-    source = Source(records=4_000_000, partitions=64, targets=256)
+    source = Source(records=3_000_000, partitions=64, targets=256)
     small = fanout("16 MiB a lane", lane_memory_bytes=16 * MIB)
     return [
         Subject(name="64 lanes, 256 targets, defaults", source=source, mover=BY_KEY),
@@ -80,11 +80,27 @@ def _memory() -> list[Subject]:
 
 def _merging() -> list[Subject]:
     source = Source(records=50_000, batch_records=1)
-    single = fanout("a batch a record", batch_bytes=KIB)
     return [
-        Subject(name="merged", source=source, mover=BY_KEY),
-        Subject(name="not merged", source=replace(source, record_bytes=900), mover=single),
+        Subject(name="merged", source=source, mover=_whole(merge_below_bytes=MIB)),
+        Subject(name="not merged", source=source, mover=_whole(merge_below_bytes=0)),
     ]
+
+
+def _threshold(*batch_records: int) -> list[Subject]:
+    """Both ways at each size. A record takes 107 bytes on the wire."""
+    return [
+        Subject(
+            name=f"batches of {number}, {way}",
+            source=Source(records=min(1_000_000, number * 20_000), batch_records=number),
+            mover=_whole(merge_below_bytes=below),
+        )
+        for number in batch_records
+        for way, below in (("passed", 0), ("merged", MIB))
+    ]
+
+
+def _whole(**settings: int) -> Mover:
+    return fanout("whole batches", route="batch", **settings)
 
 
 def _by_fetch(*sizes: int) -> list[Subject]:
@@ -130,6 +146,12 @@ SWEEPS = (
         figure="broker",
         compared=("not merged", "merged"),
         least=10,
+    ),
+    Sweep(
+        name="threshold",
+        question="from which source batch size on is passing cheaper than merging?",
+        subjects=_threshold(10, 40, 100, 300),
+        figure="cpu",
     ),
     Sweep(
         name="fetch",
