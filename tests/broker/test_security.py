@@ -10,6 +10,7 @@ import time
 import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,7 +28,6 @@ from secure import REAUTHENTICATE_MS, SecureCluster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 FAILED = 1
 PASSWORD = f"CANARY-{uuid.uuid4()}"
@@ -260,11 +260,21 @@ def test_a_check_that_is_switched_off_by_name_is_off(secure: SecureCluster) -> N
     assert Cluster(anybody).api_versions()
 
 
+APP = ("effects:app", "--app-dir", str(Path(__file__).parent / "apps"))
+VERBS = {
+    "doctor": (),
+    "drain": (*APP, "-t", "any", "-g", "any"),
+    "forward": ("-t", "any", "-g", "any", "--to-topic", "other", "--until", "end"),
+    "work": (*APP, "-g", "any"),
+}
+
+
+@pytest.mark.parametrize("verb", sorted(VERBS))
 def test_a_command_that_is_refused_ends_at_once_with_one_sentence(
-    secure: SecureCluster, road: Road, tmp_path: Path
+    secure: SecureCluster, tmp_path: Path, verb: str
 ) -> None:
     file = write(tmp_path / "client.properties", secure.properties_of("secure", sasl__password=WRONG_PASSWORD))
-    ran = fanout(secure.at("secure"), "-F", file, *road.arguments("--until", "end"), timeout_s=60).require(FAILED)
+    ran = fanout(secure.at("secure"), "-F", file, verb, *VERBS[verb], timeout_s=SOON_S).require(FAILED)
     assert "SCRAM-SHA-512 login as `mover` refused" in ran.err
     assert "Traceback" not in ran.err
     assert ran.out == ""

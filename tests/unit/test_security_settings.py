@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from certificates import Authority
 from fanout._fanout import Cluster
 from fanout.config.exposure import exposures
 from fanout.config.settings import Flags, load_settings
@@ -83,3 +84,30 @@ def test_the_core_refuses_under_the_property_s_own_name(properties: dict[str, st
     with pytest.raises(ConfigError) as refused:
         Cluster(properties)
     assert str(refused.value).startswith(said)
+
+
+def test_a_key_is_opened_by_its_own_password_only_from_a_file_or_from_text(tmp_path: Path) -> None:
+    own = Authority("authority", tmp_path).issue("mover")
+    certificate, key = own.write(tmp_path, "mover", "open sesame")
+    trust = SSL | {"ssl.ca.pem": (tmp_path / "authority.pem").read_text(), "ssl.certificate.location": certificate}
+    Cluster(trust | {"ssl.key.location": key, "ssl.key.password": "open sesame"})
+    Cluster(trust | {"ssl.key.pem": own.key_pem("open sesame"), "ssl.key.password": "open sesame"})
+    Cluster(trust | {"ssl.key.pem": own.key_pem()})
+    for properties, said in [
+        ({"ssl.key.location": key}, f"ssl.key.location: {key} is encrypted: set ssl.key.password"),
+        ({"ssl.key.location": key, "ssl.key.password": "CANARY"}, f"ssl.key.location: {key} is not opened by ssl.key."),
+        ({"ssl.key.location": certificate}, f"ssl.key.location: {certificate} holds no private key"),
+        ({"ssl.key.pem": "Proc-Type: 4,ENCRYPTED"}, "ssl.key.pem: the text is encrypted in OpenSSL's old format"),
+    ]:
+        with pytest.raises(ConfigError) as refused:
+            Cluster(trust | properties)
+        assert str(refused.value).startswith(said)
+        assert "CANARY" not in str(refused.value)
+
+
+def test_a_key_that_belongs_to_another_certificate_is_refused(tmp_path: Path) -> None:
+    authority = Authority("authority", tmp_path)
+    one, other = authority.issue("one"), authority.issue("other")
+    properties = {"ssl.ca.location": str(authority.bundle), "ssl.certificate.pem": one.certificate_pem()}
+    with pytest.raises(ConfigError, match=r"ssl\.certificate\.location: "):
+        Cluster(SSL | properties | {"ssl.key.pem": other.key_pem()})

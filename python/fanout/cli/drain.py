@@ -90,6 +90,7 @@ def _drain(session: Session, settings: DrainSettings, *, execute: bool, ask: boo
 
     from .drain_progress import DrainProgress
 
+    session.knock()
     progress = DrainProgress(quiet=session.is_quiet)
     drain = Drain(settings, open_doors(settings), progress)
     plan = drain.plan
