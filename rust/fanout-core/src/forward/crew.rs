@@ -39,6 +39,12 @@ struct Roll {
     leaving: Option<Leave>,
 }
 
+impl Roll {
+    fn is_running_any(&self, partitions: &BTreeSet<i32>) -> bool {
+        self.running.keys().any(|p| partitions.contains(p))
+    }
+}
+
 impl Crew {
     /// Starts `work` on a thread as the lane of `partition`.
     ///
@@ -85,7 +91,16 @@ impl Crew {
     }
 
     /// Waits until the lanes of `partitions` have ended, and takes their last words.
+    ///
+    /// One that is fenced ends them all: whoever took its partition over does this process's work now.
     pub(super) fn await_ends(&self, partitions: &BTreeSet<i32>) -> Vec<LaneEnd> {
+        let untroubled = |roll: &mut Roll| {
+            roll.is_running_any(partitions) && !roll.ended.iter().any(LaneEnd::is_fenced)
+        };
+        drop(self.shorter.wait_while(self.roll(), untroubled));
+        if self.roll().ended.iter().any(LaneEnd::is_fenced) {
+            self.dismiss(Leave::Finish);
+        }
         self.wait(self.roll(), partitions)
     }
 
@@ -106,10 +121,9 @@ impl Crew {
     }
 
     fn wait(&self, roll: MutexGuard<'_, Roll>, partitions: &BTreeSet<i32>) -> Vec<LaneEnd> {
-        let is_running = |roll: &mut Roll| roll.running.keys().any(|p| partitions.contains(p));
         let mut roll = self
             .shorter
-            .wait_while(roll, is_running)
+            .wait_while(roll, |roll| roll.is_running_any(partitions))
             .unwrap_or_else(PoisonError::into_inner);
         let (theirs, others) = std::mem::take(&mut roll.ended)
             .into_iter()
@@ -199,6 +213,22 @@ mod tests {
         assert_eq!(partitions(&seen), [4]);
         assert!(crew.take_ended().is_empty());
         assert!(crew.end(&BTreeSet::from([4]), Leave::Finish).is_empty());
+    }
+
+    #[test]
+    fn a_fenced_lane_ends_the_others_where_all_are_waited_for() {
+        let crew = Arc::<Crew>::default();
+        crew.start(0, idle(0)).expect("a thread");
+        let fenced = LaneEnd {
+            outcome: Err(Error::Fenced {
+                transactional_id: "fanout.g.orders.1".to_owned(),
+            }),
+            ..last_word(1)
+        };
+        crew.start(1, |_| fenced).expect("a thread");
+        let mut ended = partitions(&crew.await_ends(&BTreeSet::from([0, 1])));
+        ended.sort_unstable();
+        assert_eq!(ended, [0, 1]);
     }
 
     #[test]

@@ -94,6 +94,12 @@ pub struct LaneEnd {
     pub outcome: Result<Outcome>,
 }
 
+impl LaneEnd {
+    pub(super) fn is_fenced(&self) -> bool {
+        matches!(self.outcome, Err(Error::Fenced { .. }))
+    }
+}
+
 /// The parts of a lane that a cluster, or its twin, stands behind.
 pub struct Seams<F, P, C> {
     /// Reads the source.
