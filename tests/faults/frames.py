@@ -42,16 +42,18 @@ class Frame:
     version: int
     data: bytes
     """Everything as it was read, the length included."""
+    asked: bytes
+    """The request's own bytes, in both directions."""
 
     @classmethod
     def request(cls, data: bytes) -> Frame:
         """Reads what a client asks."""
         api, version = struct.unpack_from(">hh", data, 4)
-        return cls("request", api, version, data)
+        return cls("request", api, version, data, data)
 
     def answered_by(self, data: bytes) -> Frame:
         """The response to this request."""
-        return Frame("response", self.api, self.version, data)
+        return Frame("response", self.api, self.version, data, self.data)
 
     @property
     def name(self) -> str:

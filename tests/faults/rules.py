@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .frames import Frame, Way
 
-__all__ = ["Cut", "Delay", "Drop", "Fault", "Late", "Rule", "Rules", "Twice"]
+__all__ = ["Cut", "Delay", "Drop", "Fault", "Late", "Rule", "Rules", "Twice", "commits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,8 @@ class Rule:
     after: int = 0
     chance: float = 1.0
     seed: int = 7
+    only: Callable[[bytes], bool] = field(default=lambda _: True, repr=False)
+    """Which requests, by their bytes."""
     fired: int = 0
     _dice: random.Random = field(init=False, repr=False)
 
@@ -80,7 +84,7 @@ class Rule:
 
     def meets(self, frame: Frame) -> bool:
         """Whether the fault happens to this frame; counted if it does."""
-        if (frame.api, frame.way) != (self.api, self.way) or self.fired == self.times:
+        if (frame.api, frame.way) != (self.api, self.way) or self.fired == self.times or not self.only(frame.asked):
             return False
         if self.after > 0:
             self.after -= 1
@@ -89,6 +93,11 @@ class Rule:
             return False
         self.fired += 1
         return True
+
+
+def commits(end_txn: bytes) -> bool:
+    """Whether a request to end a transaction would commit it: the flag before the closing tag."""
+    return end_txn[-2] == 1
 
 
 class Rules:

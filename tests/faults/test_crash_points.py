@@ -15,8 +15,6 @@ from .forked import CRATE, forward_in_process
 from .world import Road
 
 if TYPE_CHECKING:
-    from conftest import Topics
-
     from .world import Faulty
 
 STEP = 1_600
@@ -30,9 +28,9 @@ def places() -> list[str]:
     return sorted({place for source in sources for place in re.findall(r'failpoint::reach\(\s*"([a-z-]+)"', source)})
 
 
-def test_a_lane_may_die_anywhere(faulty: Faulty, topics: Topics, extension: Path) -> None:
+def test_a_lane_may_die_anywhere(faulty: Faulty, extension: Path) -> None:
     dice = random.Random(SEED)
-    road = Road.laid(faulty.direct, topics)
+    road = Road.laid(faulty.direct)
     survived = []
     for place in places():
         for act in ("abort", "panic"):

@@ -8,36 +8,21 @@ from typing import TYPE_CHECKING
 
 from commands import Running, fanout
 from oracle.read import read
-from oracle.state import committed_offsets, end_state, ends
+from oracle.state import committed_offsets, end_state
 
 from .world import Road
 
 if TYPE_CHECKING:
-    from conftest import Topics
-
     from .world import Faulty
 
 RATE = 10_000
 STOP_BUDGET_S = 10.0
 
 
-def arguments(road: Road) -> tuple[str, ...]:
-    """A plain forward of the whole road, as a daemon."""
-    return ("forward", "-t", road.source, "-g", road.group, "--to-topic", road.target, "--from", "earliest")
-
-
-def wait_for_records(road: Road, least: int) -> None:
-    """Until read_committed readers of the target see so many."""
-    deadline = time.monotonic() + 60
-    while sum(ends(road.bootstrap, road.target).values()) < least:
-        assert time.monotonic() < deadline, f"{least} records did not arrive"
-        time.sleep(0.05)
-
-
-def test_sigterm_under_load_commits_what_was_carried_and_leaves_nothing_open(faulty: Faulty, topics: Topics) -> None:
-    road = Road.laid(faulty.direct, topics)
-    with road.generator.feed(RATE), Running(faulty.bootstrap, *arguments(road)) as running:
-        wait_for_records(road, RATE)
+def test_sigterm_under_load_commits_what_was_carried_and_leaves_nothing_open(faulty: Faulty) -> None:
+    road = Road.laid(faulty.direct)
+    with road.generator.feed(RATE), Running(faulty.bootstrap, *road.arguments) as running:
+        road.wait_for_more(than=RATE)
         asked = time.monotonic()
         running.signal(signal.SIGTERM)
         ran = running.wait(60)
@@ -51,17 +36,17 @@ def test_sigterm_under_load_commits_what_was_carried_and_leaves_nothing_open(fau
     assert (left.unstable, left.ongoing) == ({}, ())
     assert carried == shown
 
-    fanout(faulty.bootstrap, *arguments(road), "--until", "end").require()
+    fanout(faulty.bootstrap, *road.arguments, "--until", "end").require()
     road.prove()
 
 
-def test_a_silent_cluster_does_not_hold_a_stop_up_and_a_second_signal_forces_it(faulty: Faulty, topics: Topics) -> None:
-    road = Road.laid(faulty.direct, topics)
+def test_a_silent_cluster_does_not_hold_a_stop_up_and_a_second_signal_forces_it(faulty: Faulty) -> None:
+    road = Road.laid(faulty.direct)
     took = []
     for signals in (1, 2):
         road.write(2_000)
-        with Running(faulty.bootstrap, *arguments(road)) as running:
-            wait_for_records(road, 2_000 * signals)
+        with Running(faulty.bootstrap, *road.arguments) as running:
+            road.wait_for_more(than=2_000 * signals - 1)
             for proxy in faulty.proxies:
                 proxy.stall()
             road.write(2_000)
@@ -80,5 +65,5 @@ def test_a_silent_cluster_does_not_hold_a_stop_up_and_a_second_signal_forces_it(
     assert took[0] < STOP_BUDGET_S
     assert took[1] < 2
 
-    fanout(faulty.bootstrap, *arguments(road), "--until", "end").require()
+    fanout(faulty.bootstrap, *road.arguments, "--until", "end").require()
     road.prove()

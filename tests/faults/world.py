@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
+from conftest import Topics
 from oracle import Expectation, Recipe
 from oracle.generate import Chunk, Generator
 from oracle.placement import java_placement
 from oracle.prove import Carried, prove
+from oracle.state import ends
 
 from .proxy import LateRequests, Proxy
 from .rules import Rules
@@ -17,13 +20,13 @@ from .rules import Rules
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from conftest import Topics
     from fanout.demo.cluster import Cluster
     from oracle.verdict import Verdict
 
 __all__ = ["Faulty", "Road"]
 
 KEPT = {"retention.ms": "-1"}
+CARRIED_BUDGET_S = 60.0
 
 
 class Faulty:
@@ -74,10 +77,27 @@ class Road:
         self.generator = Generator(self.bootstrap, self.source, Recipe(keys=97, value_bytes=200))
 
     @classmethod
-    def laid(cls, bootstrap: str, topics: Topics, sources: int = 2, targets: int = 3) -> Road:
+    def laid(cls, bootstrap: str, topics: Topics | None = None, *, sources: int = 2, targets: int = 3) -> Road:
         """A road nobody has travelled; `bootstrap` is where the oracle asks."""
+        topics = topics or Topics(bootstrap)
         source, target = topics("source", sources, KEPT), topics("target", targets, KEPT)
         return cls(bootstrap, source, target, f"{target}-forward", targets)
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """A plain forward of the whole road, as a daemon."""
+        return ("forward", "-t", self.source, "-g", self.group, "--to-topic", self.target, "--from", "earliest")
+
+    def visible(self) -> int:
+        """How far read_committed readers of the target see."""
+        return sum(ends(self.bootstrap, self.target).values())
+
+    def wait_for_more(self, *, than: int) -> None:
+        """Until read_committed readers of the target see more than that."""
+        deadline = time.monotonic() + CARRIED_BUDGET_S
+        while self.visible() <= than:
+            assert time.monotonic() < deadline, f"nothing above {than} is carried"
+            time.sleep(0.05)
 
     def write(self, records: int) -> None:
         """More known records at the end of the source."""

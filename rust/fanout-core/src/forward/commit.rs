@@ -119,7 +119,11 @@ impl KafkaCommit {
             let response = match client.ask(node, &request, &protocol.end_txn()) {
                 Ok(response) => response,
                 // Sent, perhaps, and perhaps done: the outcome is never guessed.
-                Err(Failure::Stale(reason)) => return Ok(Told::Unclear(reason)),
+                Err(Failure::Stale(reason))
+                    if !failpoint::is_planted("unclear-end-asked-again") =>
+                {
+                    return Ok(Told::Unclear(reason))
+                }
                 Err(other) => return Err(other),
             };
             failpoint::reach("commit-end-answered");
