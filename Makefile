@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test long check format bench instructions build lock clean tools
+.PHONY: help demo test test-brokers long check format bench instructions build lock clean tools
 
 # rustup installs here, and a login shell may not have seen it yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -22,9 +22,11 @@ export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 
 RUST_SOURCES := $(shell find rust -name '*.rs') $(wildcard rust/*/Cargo.toml) Cargo.toml Cargo.lock
 PYTEST := $(BIN)/python -m pytest --timeout 900
+FORWARDING := $(wildcard tests/broker/test_forward*.py) tests/broker/test_lanes.py tests/contract/test_seam.py \
+	tests/oracle/test_on_kafka.py tests/chaos/test_forward_kills.py
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: build ## a backlog that 3 consumers cannot drain, before and after, on a real throw-away Kafka
 	@$(BIN)/fanout demo
@@ -35,6 +37,10 @@ test: build ## every test: Rust, then Python with a real Kafka; pytest's last li
 
 long: build ## tests too long for every change: ten minutes each, on real brokers
 	@$(BIN)/python -m pytest --timeout 3600 tests/long
+
+test-brokers: build ## what forwarding leans on, on every kind of broker that is promised
+	@for kafka in 4.3.1 4.3.1-tv1 3.9.1; do \
+		echo "Apache Kafka $$kafka"; FANOUT_TEST_KAFKA=$$kafka $(PYTEST) -q $(FORWARDING) || exit 1; done
 
 check: build ## static only: format, lints, types, the stub, the shape of the source
 	cargo fmt --all --check

@@ -62,6 +62,8 @@ SMALL_CLUSTER = {
     "log.retention.check.interval.ms": "1000",
     "offsets.topic.num.partitions": "10",
     "share.coordinator.state.topic.num.partitions": "5",
+    # How soon a transaction that is open too long is noticed; the default is 10 s.
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
     "transaction.state.log.num.partitions": "10",
 }
 

@@ -274,3 +274,81 @@ contract! {
     an_owner_that_was_taken_over_is_told_and_does_not_get_the_lane_back,
     a_fetch_at_the_end_brings_nothing_and_takes_its_time,
 }
+
+/// What only a coordinator can do to a lane, and what takes more commits than a twin has to offer.
+mod coordinator {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    #[ignore = "needs a real Kafka: tests/contract/test_seam.py starts one"]
+    fn a_lane_outlives_the_coordinators_timeout() {
+        let mut world = world::Kafka::new();
+        world.timeout_ms = 1_000;
+        let (_, mut link, mut commit) = world.seams();
+        let first = commit.acquire().expect("acquired");
+        link.begin(first);
+        let bytes = batch(first, 0, 2);
+        let give_up = Instant::now() + Duration::from_secs(20);
+        let mut answer = produce(&mut *link, &bytes);
+        while answer.code == 0 && Instant::now() < give_up {
+            std::thread::sleep(Duration::from_millis(100));
+            answer = send(&mut *link, &bytes);
+        }
+        assert_eq!(answer.code, 47, "the coordinator has raised the epoch");
+        assert!(matches!(
+            commit.commit(first, &place(2)),
+            Err(Interrupt::Renew(_))
+        ));
+
+        let second = commit.renew(first).expect("nobody else has come");
+
+        assert!((second.id, second.epoch) > (first.id, first.epoch));
+        link.begin(second);
+        assert_eq!(produce(&mut *link, &batch(second, 0, 3)).code, 0);
+        commit.commit(second, &place(3)).expect("committed");
+        assert_eq!(commit.position().expect("stable"), Some(place(3)));
+        assert_eq!(world.visible(0), 3);
+    }
+
+    #[test]
+    #[ignore = "a minute on a real Kafka: tests/long/test_producer_ids.py starts one"]
+    fn a_lane_goes_on_when_its_producer_id_is_used_up() {
+        let world = world::Kafka::new();
+        let (_, mut link, mut commit) = world.seams();
+        let first = commit.acquire().expect("acquired");
+        link.begin(first);
+        assert_eq!(produce(&mut *link, &batch(first, 0, 2)).code, 0);
+        let mut owner = commit.commit(first, &place(0)).expect("committed");
+        let mut commits = 1;
+        while owner.id == first.id {
+            let before = owner;
+            owner = match world.protocol() {
+                Protocol::EpochEach => commit.commit(owner, &place(commits)).expect("committed"),
+                Protocol::EpochKept => commit.renew(owner).expect("still ours"),
+            };
+            commits += 1;
+            let expected = if owner.id == first.id {
+                before.epoch + 1
+            } else {
+                0
+            };
+            assert_eq!(owner.epoch, expected, "after {before:?}");
+            assert!(commits < 40_000, "{owner:?} is still the first id");
+        }
+        writeln!(
+            std::io::stdout(),
+            "epochs={commits} first_id={} next_id={}",
+            first.id,
+            owner.id
+        )
+        .expect("somebody listens");
+        link.begin(owner);
+        assert_eq!(produce(&mut *link, &batch(owner, 0, 3)).code, 0);
+        let next = commit.commit(owner, &place(commits)).expect("committed");
+        assert_eq!(next.id, owner.id);
+        assert_eq!(commit.position().expect("stable"), Some(place(commits)));
+        assert_eq!(world.visible(0), 5);
+    }
+}

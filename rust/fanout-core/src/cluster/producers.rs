@@ -3,7 +3,9 @@
 use std::ops::RangeInclusive;
 
 use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
-use kafka_protocol::messages::{InitProducerIdRequest, ProducerId, TransactionalId};
+use kafka_protocol::messages::{
+    DescribeTransactionsRequest, InitProducerIdRequest, ProducerId, TransactionalId,
+};
 use kafka_protocol::protocol::StrBytes;
 
 use super::client::Coordinates;
@@ -12,6 +14,7 @@ use super::{Client, Failure};
 use crate::error::{Error, Result};
 
 const INIT_PRODUCER_ID: RangeInclusive<i16> = 4..=5;
+const DESCRIBE_TRANSACTIONS: RangeInclusive<i16> = 0..=0;
 
 /// A producer id with the epoch that fences all earlier ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +61,37 @@ pub fn initialise(
             id: response.producer_id.0,
             epoch: response.producer_epoch,
         })
+    })
+}
+
+/// Whether the last transaction of the id was aborted and `owner` is who the coordinator has on its books.
+///
+/// # Errors
+///
+/// If the coordinator refuses or cannot be reached.
+pub(crate) fn is_aborted_for(
+    client: &mut Client,
+    transactional_id: &str,
+    owner: Producer,
+) -> Result<bool> {
+    let request =
+        DescribeTransactionsRequest::default().with_transactional_ids(vec![name(transactional_id)]);
+    client.retry(|client| {
+        let asked = (&request, &DESCRIBE_TRANSACTIONS);
+        let response = client.ask_coordinator(Coordinates::Transaction, transactional_id, asked)?;
+        let Some(found) = response.transaction_states.first() else {
+            return Err(Failure::Stale(format!(
+                "DescribeTransactions says nothing of {transactional_id}"
+            )));
+        };
+        let subject = format!("transactional id {transactional_id}");
+        judge("DescribeTransactions", &subject, found.error_code)?;
+        let on_the_books = Producer {
+            id: found.producer_id.0,
+            epoch: found.producer_epoch,
+        };
+        let state = found.transaction_state.as_str();
+        Ok(on_the_books == owner && ["PrepareAbort", "CompleteAbort"].contains(&state))
     })
 }
 

@@ -12,12 +12,13 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 
 use super::protocol::{Protocol, Transactions};
-use super::seam::{Commit, Step};
+use super::seam::{Commit, Interrupt, Step};
 use super::verdict::{settle, tell, Told};
 use crate::cluster::client::Coordinates;
 use crate::cluster::groups::{committed, Committed, Pending};
-use crate::cluster::producers::{initialise, name, Producer, NOBODY};
+use crate::cluster::producers::{initialise, is_aborted_for, name, Producer, NOBODY};
 use crate::cluster::{Client, Failure};
+use crate::error::Error;
 use crate::failpoint;
 use crate::record::TopicPartition;
 
@@ -62,13 +63,16 @@ impl KafkaCommit {
             .with_producer_epoch(producer.epoch)
             .with_group_id(GroupId(StrBytes::from_string(self.group.clone())));
         let subject = format!("group {}, transactional id {id}", self.group);
+        let began = self.client.settings().clock.now();
         // A late copy adds the group to a later transaction, which adds it anyway.
         let told = self.client.retry(|client| {
             let asked = (&request, &ADD_OFFSETS);
             let response = client.ask_coordinator(Coordinates::Transaction, id, asked)?;
             tell("AddOffsetsToTxn", &subject, response.error_code, ())
         })?;
-        settle(told)
+        settle(told)?;
+        self.transactions.opened.at(began);
+        Ok(())
     }
 
     fn add_offset(&mut self, producer: Producer, place: &Committed) -> Step<()> {
@@ -113,6 +117,7 @@ impl KafkaCommit {
     fn end(&mut self, producer: Producer) -> Step<Producer> {
         let Transactions { id, protocol, .. } = &self.transactions;
         let request = end_request(id, producer).with_committed(true);
+        self.transactions.opened.forget();
         let told = self.client.retry(|client| {
             let node = client.coordinator(Coordinates::Transaction, id)?;
             failpoint::reach("commit-to-end");
@@ -167,7 +172,34 @@ impl KafkaCommit {
 
     fn initialise(&mut self, current: Producer) -> Step<Producer> {
         let Transactions { id, timeout_ms, .. } = &self.transactions;
-        Ok(initialise(&mut self.client, id, *timeout_ms, current)?)
+        let owner = initialise(&mut self.client, id, *timeout_ms, current)?;
+        self.transactions.opened.forget();
+        Ok(owner)
+    }
+
+    /// The coordinator shuts the owner of a transaction that was open too long out by raising the
+    /// epoch once, and where the epoch is kept it then answers that owner as if another had come.
+    ///
+    /// Another would have raised it twice, as the transaction was open: so the lane is told apart
+    /// from one that was taken over. Asking with the raised epoch succeeds only while it stands.
+    fn after_timeout(&mut self, current: Producer, fenced: Error) -> Step<Producer> {
+        let Transactions {
+            id,
+            timeout_ms,
+            opened,
+            ..
+        } = &self.transactions;
+        let bound = Duration::from_millis(u64::from(timeout_ms.unsigned_abs()));
+        let raised = Producer {
+            epoch: current.epoch.saturating_add(1),
+            ..current
+        };
+        let outlived = opened.is_older_than(bound, self.client.settings().clock.now());
+        if !outlived || !is_aborted_for(&mut self.client, id, raised)? {
+            return Err(fenced.into());
+        }
+        tracing::warn!(lane = %self.at, "the coordinator ended a transaction that was open too long");
+        self.initialise(raised)
     }
 }
 
@@ -180,10 +212,16 @@ impl Commit for KafkaCommit {
     }
 
     fn renew(&mut self, current: Producer) -> Step<Producer> {
-        if self.transactions.protocol == Protocol::EpochKept {
-            self.abort(current)?;
+        if self.transactions.protocol == Protocol::EpochEach {
+            return self.initialise(current);
         }
-        self.initialise(current)
+        self.abort(current)?;
+        match self.initialise(current) {
+            Err(Interrupt::Stop(fenced @ Error::Fenced { .. })) => {
+                self.after_timeout(current, fenced)
+            }
+            answered => answered,
+        }
     }
 
     fn position(&mut self) -> Step<Option<Committed>> {

@@ -13,7 +13,7 @@ use super::lane::{Control, Lane, LaneEnd, LanePlan, Seams};
 use super::outbox::Outbox;
 use super::plan::{ForwardPlan, TRANSACTION_TIMEOUT_MS};
 use super::produce::KafkaProduce;
-use super::protocol::{Protocol, Transactions};
+use super::protocol::{Opened, Protocol, Transactions};
 use super::spread::Spread;
 use super::stats::{LaneStats, State};
 use crate::cluster::ends::{offsets, Place};
@@ -208,6 +208,7 @@ impl Engine {
             id: plan.transactional_id(partition),
             timeout_ms: TRANSACTION_TIMEOUT_MS,
             protocol: target.protocol,
+            opened: Opened::default(),
         };
         let client = || Client::new(self.client(&control));
         let targets = plan.targets(partition, target.partitions);

@@ -102,6 +102,7 @@ impl Produce for KafkaProduce {
             .with_v3_and_below_producer_epoch(self.producer.epoch)
             .with_v3_and_below_topics(vec![topic]);
         let subject = format!("topic {}, transactional id {id}", self.topic);
+        let began = self.client.settings().clock.now();
         // 51 is usual here: the markers of the last transaction are being written. A late copy
         // adds targets to a later transaction, which at worst puts a marker where no record is.
         let told = self.client.retry(|client| {
@@ -110,6 +111,7 @@ impl Produce for KafkaProduce {
             tell("AddPartitionsToTxn", &subject, refusal(&response), ())
         })?;
         settle(told)?;
+        self.transactions.opened.at(began);
         self.enlisted.extend(missing);
         Ok(())
     }

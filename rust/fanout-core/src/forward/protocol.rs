@@ -1,6 +1,8 @@
 //! The two ways in which brokers tell one transaction of a lane from the next.
 
 use std::ops::RangeInclusive;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::wire::Versions;
 
@@ -70,4 +72,32 @@ pub struct Transactions {
     pub timeout_ms: i32,
     /// How its transactions are told apart.
     pub protocol: Protocol,
+    /// Since when one is open, as far as the lane knows.
+    pub opened: Opened,
+}
+
+/// Since when a lane's transaction is open for certain: enlisted in, and never told to end. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Opened(Arc<Mutex<Option<Instant>>>);
+
+impl Opened {
+    /// The coordinator took something into the transaction, asked at `asked`.
+    pub(super) fn at(&self, asked: Instant) {
+        self.since().get_or_insert(asked);
+    }
+
+    /// It was told to end, or ended: nothing is certain any more.
+    pub(super) fn forget(&self) {
+        *self.since() = None;
+    }
+
+    /// Whether it is open for longer than `bound`.
+    pub(super) fn is_older_than(&self, bound: Duration, now: Instant) -> bool {
+        self.since().is_some_and(|since| now - since > bound)
+    }
+
+    fn since(&self) -> MutexGuard<'_, Option<Instant>> {
+        // A place in time is whole whatever happened to its last holder.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

@@ -111,6 +111,21 @@ answered!(EndTxnRequest, version => match version {
     ..=4 => &[Fixed(6), END],
     _ => &[Fixed(16), END],
 });
+answered!(
+    DescribeTransactionsRequest,
+    &[
+        Fixed(4),
+        List(&[
+            Fixed(2),
+            Text,
+            Text,
+            Fixed(22),
+            List(&[Text, List(&[Fixed(4)]), END]),
+            END,
+        ]),
+        END,
+    ]
+);
 answered!(CreateTopicsRequest, version => match version {
     ..=6 => &[
         Fixed(4), List(&[Text, Fixed(2), Text, Fixed(6), MADE_AS, Tags(&[(0, &[Fixed(2)])])]), END,

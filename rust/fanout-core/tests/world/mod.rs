@@ -11,7 +11,7 @@ use fanout_core::forward::commit::KafkaCommit;
 use fanout_core::forward::fetch::KafkaFetch;
 use fanout_core::forward::memory::MemoryCluster;
 use fanout_core::forward::produce::KafkaProduce;
-use fanout_core::forward::protocol::{Protocol, Transactions};
+use fanout_core::forward::protocol::{Opened, Protocol, Transactions};
 use fanout_core::forward::scan::tally;
 use fanout_core::forward::seam::{Commit, Fetch, Produce};
 use fanout_core::record::TopicPartition;
@@ -61,6 +61,8 @@ pub(crate) struct Kafka {
     settings: ClientSettings,
     name: String,
     protocol: Protocol,
+    /// How long a transaction may be open.
+    pub(crate) timeout_ms: i32,
 }
 
 /// Tests run side by side: each has topics, a group and a transactional id of its own.
@@ -96,6 +98,7 @@ impl Kafka {
             settings,
             name,
             protocol,
+            timeout_ms: 30_000,
         }
     }
 
@@ -109,8 +112,9 @@ impl World for Kafka {
         let at = TopicPartition::new(format!("{}-source", self.name), 0);
         let transactions = Transactions {
             id: format!("fanout.{}", self.name),
-            timeout_ms: 30_000,
+            timeout_ms: self.timeout_ms,
             protocol: self.protocol,
+            opened: Opened::default(),
         };
         let fetch = KafkaFetch::new(self.client(), at.clone(), 1 << 20);
         let target = format!("{}-target", self.name);

@@ -6,8 +6,8 @@ use std::ops::RangeInclusive;
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::{
     add_partitions_to_txn_response as add, describe_configs_response as configs,
-    describe_producers_response as producers, fetch_response as fetch,
-    list_offsets_response as list, metadata_response as metadata,
+    describe_producers_response as producers, describe_transactions_response as described,
+    fetch_response as fetch, list_offsets_response as list, metadata_response as metadata,
     offset_commit_response as committed, offset_fetch_response as offsets,
     produce_response as produce, txn_offset_commit_response as txn, *,
 };
@@ -173,6 +173,15 @@ fn answers_of_transactions_have_their_shapes() {
     let answer =
         AddPartitionsToTxnResponse::default().with_results_by_topic_v3_and_below(vec![found]);
     holds::<AddPartitionsToTxnRequest>(&answer, 3..=3);
+    let written = described::TopicData::default()
+        .with_topic(topic())
+        .with_partitions(vec![0, 1]);
+    let state = described::TransactionState::default()
+        .with_transactional_id(TransactionalId(text("t")))
+        .with_transaction_state(text("Ongoing"))
+        .with_topics(vec![written; 2]);
+    let answer = DescribeTransactionsResponse::default().with_transaction_states(vec![state; 2]);
+    holds::<DescribeTransactionsRequest>(&answer, 0..=0);
 }
 
 #[test]
