@@ -156,7 +156,7 @@ SWEEPS = (
     Sweep(
         name="fetch",
         question="how many bytes should a lane ask for at once?",
-        subjects=_by_fetch(256 * KIB, MIB, 4 * MIB, 16 * MIB),
+        subjects=_by_fetch(256 * KIB, MIB, 2 * MIB, 4 * MIB, 16 * MIB),
         figure="cpu",
     ),
 )
