@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
 from commands import fanout
 from conftest import Topics, unique_name
+from fanout._fanout import Cluster as Control
 from fanout._fanout import Forwarder
 from oracle import Expectation, Recipe
 from oracle.generate import CODECS, Chunk, Generator
 from oracle.placement import java_placement
 from oracle.prove import Carried, prove
 
-from .lanes import settings
+from .lanes import forwarding, settings
+from .test_lanes import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from conftest import Kafka
+    from fanout.demo.cluster import Cluster
 
 KEPT = {"retention.ms": "-1", "message.timestamp.type": "CreateTime"}
 TARGETS = 10
@@ -61,3 +65,35 @@ def test_doctor_says_what_they_cost_and_that_nothing_stands_in_the_way(older_kaf
     assert transactions["verdict"] == "warn"
     assert "exactly-once" in transactions["found"]
     assert "transaction.version=2" in transactions["remedy"]
+
+
+def has_committed(forwarder: Forwarder, times: int) -> bool:
+    """Whether the first lane has ended so many transactions."""
+    return forwarder.stats()[0].commits >= times
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1)], ids=["raised", "lowered"])
+def test_the_feature_may_change_under_a_running_engine(
+    own_cluster: Callable[..., Cluster], before: int, after: int
+) -> None:
+    cluster = own_cluster(features={"transaction.version": before})
+    topics = Topics(cluster.bootstrap)
+    generator = Generator(cluster.bootstrap, topics("source", 1, KEPT), Recipe(keys=97))
+    target, group = topics("target", 3, KEPT), unique_name("g")
+    generator.write(Chunk(records=2_000))
+    follows = settings(cluster.bootstrap, generator.topic, target, group=group, transaction_ms=100, end=None)
+
+    with forwarding(follows) as (forwarder, ended):
+        wait_for("the first records", lambda: forwarder.stats()[0].records == 2_000)
+        verb = "upgrade" if after > before else "downgrade"
+        cluster.tool("kafka-features", [verb, "--feature", f"transaction.version={after}"])
+        wait_for("the change", lambda: Control({"bootstrap.servers": cluster.bootstrap}).transaction_version() == after)
+        commits = forwarder.stats()[0].commits
+        for count in range(1, 6):
+            generator.write(Chunk(records=400))
+            wait_for("a commit", partial(has_committed, forwarder, commits + count))
+
+    assert [end.outcome for end in ended] == ["stopped"]
+    expectation = Expectation(recipe=generator.recipe, ledger=generator.ledger, placement=java_placement(3))
+    carried = Carried(bootstrap=cluster.bootstrap, source=generator.topic, target=target, group=group)
+    assert prove(carried, expectation).records == 4_000

@@ -41,13 +41,12 @@ def epochs(faulty: Faulty, road: Road) -> set[tuple[str, str]]:
 @pytest.mark.parametrize(
     ("api", "way", "fault"),
     [
-        (Api.END_TXN, "request", Late(behind=Api.PRODUCE)),
         (Api.END_TXN, "response", Cut()),
         (Api.END_TXN, "request", Twice()),
         (Api.END_TXN, "request", Delay(1.3)),
         (Api.TXN_OFFSET_COMMIT, "request", Late(behind=Api.TXN_OFFSET_COMMIT)),
     ],
-    ids=["late", "answer-lost", "twice", "slow", "offset-late"],
+    ids=["answer-lost", "twice", "slow", "offset-late"],
 )
 def test_an_unclear_end_is_followed_by_a_new_epoch_where_transactions_share_one(
     faulty: Faulty, api: int, way: Way, fault: Fault
