@@ -89,8 +89,36 @@ class Cluster:
     def delete_topic(self, topic_id: str) -> None:
         """Deletes a topic by its id, so that another one made under its name is safe."""
 
-    def stuck_by(self, topic: str, partition: int) -> list[tuple[int, int, int]]:
-        """Who holds the last stable offset back: producer id, epoch and first offset of each open transaction."""
+    def stuck_by(self, topic: str, partition: int) -> list[OpenTransaction]:
+        """Who holds the last stable offset of a partition back."""
+
+@final
+class OpenTransaction:
+    """A transaction that has not ended, seen from one partition it wrote to. Times are ms since 1970."""
+
+    @property
+    def producer_id(self) -> int:
+        """Its producer."""
+
+    @property
+    def epoch(self) -> int:
+        """The producer's epoch."""
+
+    @property
+    def first_offset(self) -> int:
+        """Its first offset here: the last stable offset cannot pass it."""
+
+    @property
+    def last_write_ms(self) -> int:
+        """When it last wrote here."""
+
+    @property
+    def transactional_id(self) -> str | None:
+        """Under which id; None if no coordinator knows, or tells us."""
+
+    @property
+    def began_ms(self) -> int | None:
+        """When it began, by its coordinator's clock; None as above."""
 
 @final
 class Intake:

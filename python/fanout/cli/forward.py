@@ -135,15 +135,24 @@ class _Work(NamedTuple):
 
 def _run(session: Session, carry: Carry, forwarder: Forwarder, work: _Work) -> tuple[Sequence[LaneEnd], int]:
     """Runs the lanes with their progress shown; how they ended, and the exit code of a clean stop."""
+    from fanout.kafka.standstill import Standstill
+
     from .progress import Meter, open_progress
     from .signals import Stoppable
 
     meter = Meter()
     settings = carry.settings
     progress = open_progress(f"{settings.source} to {settings.target}", quiet=session.is_quiet)
-    running = Stoppable(work.run, work.stop, lambda: progress.show(_tick(carry, forwarder.stats(), meter)))
+    standstill = Standstill(session.cluster, settings.source, forwarder.stats)
+
+    def glance() -> None:
+        tick = _tick(carry, forwarder.stats(), meter)
+        progress.show(replace(tick, note="; ".join(filter(None, (tick.note, standstill.note)))))
+
+    running = Stoppable(work.run, work.stop, glance)
     try:
-        return running.run(), running.exit_code
+        with standstill:
+            return running.run(), running.exit_code
     finally:
         progress.close()
 

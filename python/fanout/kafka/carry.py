@@ -19,7 +19,8 @@ from fanout.errors import ConfigError, RefusedError
 
 from .groups import Group
 from .names import forward_prefix
-from .ports import Cluster
+from .ports import Cluster, OpenTransaction
+from .standstill import describe
 from .tally import parse_note, zero_note
 
 if TYPE_CHECKING:
@@ -66,10 +67,10 @@ class Above:
     partition: int
     stable: int
     high_watermark: int
-    holders: Sequence[tuple[int, int, int]]
+    holders: Sequence[OpenTransaction]
 
     def __str__(self) -> str:
-        held = ", ".join(f"producer {pid} epoch {epoch} since offset {first}" for pid, epoch, first in self.holders)
+        held = ", ".join(map(describe, self.holders))
         offsets = f"offsets {self.stable} to {self.high_watermark - 1}"
         return f"partition {self.partition}: {offsets} lie in transactions that are open: {held or 'just ended'}"
 

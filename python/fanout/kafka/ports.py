@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 if TYPE_CHECKING:
     from fanout.errors import FanoutError
 
-__all__ = ["Cluster", "FirstRecord", "Forwarder", "LaneEnd", "LaneStats"]
+__all__ = ["Cluster", "FirstRecord", "Forwarder", "LaneEnd", "LaneStats", "OpenTransaction"]
 
 
 class FirstRecord(Protocol):
@@ -33,6 +33,23 @@ class FirstRecord(Protocol):
     def origin(self) -> tuple[int, int] | None:
         """Source partition and offset; None when the header is missing or malformed."""
         ...
+
+
+class OpenTransaction(Protocol):
+    """A transaction that has not ended, seen from one partition it wrote to."""
+
+    @property
+    def producer_id(self) -> int: ...
+    @property
+    def epoch(self) -> int: ...
+    @property
+    def first_offset(self) -> int: ...
+    @property
+    def last_write_ms(self) -> int: ...
+    @property
+    def transactional_id(self) -> str | None: ...
+    @property
+    def began_ms(self) -> int | None: ...
 
 
 class Cluster(Protocol):
@@ -90,8 +107,8 @@ class Cluster(Protocol):
         """Deletes by id, so that a topic re-created under the same name is left alone."""
         ...
 
-    def stuck_by(self, topic: str, partition: int) -> Sequence[tuple[int, int, int]]:
-        """Producer id, epoch and first offset of each open transaction."""
+    def stuck_by(self, topic: str, partition: int) -> Sequence[OpenTransaction]:
+        """Each open transaction that holds the last stable offset back."""
         ...
 
 

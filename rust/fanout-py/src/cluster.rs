@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use fanout_core::cluster::ends::{offsets, open_transactions, Place};
+use fanout_core::cluster::ends::{offsets, Place};
 use fanout_core::cluster::groups::{commit, committed, Committed, Pending};
+use fanout_core::cluster::holders::open_transactions;
 use fanout_core::cluster::producers::{initialise, NOBODY};
 use fanout_core::cluster::{topics, Client, ClientSettings};
 use fanout_core::error::{Error, Result};
@@ -30,6 +31,17 @@ pub(crate) struct FirstRecord {
     state: &'static str,
     offset: i64,
     origin: Option<(i32, i64)>,
+}
+
+/// See `_fanout.pyi`.
+#[pyclass(module = "fanout._fanout", frozen, get_all)]
+pub(crate) struct OpenTransaction {
+    producer_id: i64,
+    epoch: i32,
+    first_offset: i64,
+    last_write_ms: i64,
+    transactional_id: Option<String>,
+    began_ms: Option<i64>,
 }
 
 /// See `_fanout.pyi`.
@@ -225,12 +237,23 @@ impl Cluster {
         py: Python<'_>,
         topic: &str,
         partition: i32,
-    ) -> PyResult<Vec<(i64, i32, i64)>> {
+    ) -> PyResult<Vec<OpenTransaction>> {
         let open = self.with(py, |client| open_transactions(client, topic, partition))?;
-        Ok(open
-            .iter()
-            .map(|held| (held.producer_id, held.epoch, held.first_offset))
-            .collect())
+        let told = open.into_iter().map(|held| {
+            let (transactional_id, began_ms) = held
+                .known
+                .map(|known| (known.transactional_id, known.began_ms))
+                .unzip();
+            OpenTransaction {
+                producer_id: held.producer_id,
+                epoch: held.epoch,
+                first_offset: held.first_offset,
+                last_write_ms: held.last_write_ms,
+                transactional_id,
+                began_ms,
+            }
+        });
+        Ok(told.collect())
     }
 }
 

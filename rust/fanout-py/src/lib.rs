@@ -35,6 +35,7 @@ fn _fanout(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(route::partition_for, module)?)?;
     module.add_class::<cluster::Cluster>()?;
     module.add_class::<cluster::FirstRecord>()?;
+    module.add_class::<cluster::OpenTransaction>()?;
     module.add_class::<forward::Forwarder>()?;
     module.add_class::<forward::LaneEnd>()?;
     module.add_class::<forward::LaneStats>()?;

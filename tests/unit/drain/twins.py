@@ -46,6 +46,18 @@ class Found:
     origin: tuple[int, int] | None = None
 
 
+@dataclass(frozen=True)
+class Held:
+    """`OpenTransaction`."""
+
+    first_offset: int
+    producer_id: int = 4711
+    epoch: int = 3
+    last_write_ms: int = 0
+    transactional_id: str | None = None
+    began_ms: int | None = None
+
+
 @dataclass
 class MemoryCluster:
     """Topics as lists of entries, groups as their commits. Thread-safe as the real one: one call at a time."""
@@ -148,9 +160,9 @@ class MemoryCluster:
         del self.topics[name], self.ids[name]
         self.deleted.append(name)
 
-    def stuck_by(self, topic: str, partition: int) -> list[tuple[int, int, int]]:
+    def stuck_by(self, topic: str, partition: int) -> list[Held]:
         stable = _stable(self.topics[topic][partition])
-        return [(4711, 3, stable)] if stable < len(self.topics[topic][partition]) else []
+        return [Held(first_offset=stable)] if stable < len(self.topics[topic][partition]) else []
 
 
 def _stable(log: Sequence[Entry]) -> int:

@@ -247,6 +247,15 @@ impl Client {
         }
     }
 
+    /// Every broker that told its id.
+    pub(crate) fn nodes(&self) -> Vec<i32> {
+        self.brokers
+            .keys()
+            .copied()
+            .filter(|&node| node >= 0)
+            .collect()
+    }
+
     /// Drops a connection that is out of step.
     pub fn disconnect(&mut self, node: i32, purpose: Use) {
         self.connections.remove(&(node, purpose));

@@ -1,13 +1,10 @@
-//! Where partitions begin and end, and who holds an end back.
+//! Where partitions begin and end.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use kafka_protocol::messages::describe_producers_request::TopicRequest;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
-use kafka_protocol::messages::{
-    BrokerId, DescribeProducersRequest, ListOffsetsRequest, ListOffsetsResponse,
-};
+use kafka_protocol::messages::{BrokerId, ListOffsetsRequest, ListOffsetsResponse};
 
 use super::groups::topic_name;
 use super::retry::judge;
@@ -15,7 +12,6 @@ use super::{Client, Failure};
 use crate::error::Result;
 
 const LIST_OFFSETS: RangeInclusive<i16> = 7..=7;
-const DESCRIBE_PRODUCERS: RangeInclusive<i16> = 0..=0;
 
 /// A place in a partition that the cluster can name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,55 +82,4 @@ fn ask_leaders(
         }
     }
     Ok(found)
-}
-
-/// A producer with an open transaction in a partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OpenTransaction {
-    /// The producer's id.
-    pub producer_id: i64,
-    /// Its epoch.
-    pub epoch: i32,
-    /// First offset of the open transaction: the last stable offset cannot pass it.
-    pub first_offset: i64,
-    /// When the producer last wrote, in ms since 1970.
-    pub last_write_ms: i64,
-}
-
-/// Who holds the last stable offset of a partition back.
-///
-/// # Errors
-///
-/// If the leader cannot be reached or refuses.
-pub fn open_transactions(
-    client: &mut Client,
-    topic: &str,
-    partition: i32,
-) -> Result<Vec<OpenTransaction>> {
-    let request = DescribeProducersRequest::default().with_topics(vec![TopicRequest::default()
-        .with_name(topic_name(topic))
-        .with_partition_indexes(vec![partition])]);
-    client.retry(|client| {
-        let leader = client.layout(topic)?.leader(partition)?;
-        let response = client.ask(leader.node, &request, &DESCRIBE_PRODUCERS)?;
-        let mut open = Vec::new();
-        for answer in response.topics.iter().flat_map(|t| &t.partitions) {
-            judge(
-                "DescribeProducers",
-                &format!("{topic}/{partition}"),
-                answer.error_code,
-            )?;
-            let holding = answer
-                .active_producers
-                .iter()
-                .filter(|producer| producer.current_txn_start_offset >= 0);
-            open.extend(holding.map(|producer| OpenTransaction {
-                producer_id: producer.producer_id.0,
-                epoch: producer.producer_epoch,
-                first_offset: producer.current_txn_start_offset,
-                last_write_ms: producer.last_timestamp,
-            }));
-        }
-        Ok(open)
-    })
 }

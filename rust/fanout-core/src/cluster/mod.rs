@@ -4,7 +4,7 @@
 //! retry   which answers mean later, which mean elsewhere, which mean stop
 //! client  connections to brokers, opened when needed, dropped when out of step
 //! layout  topics: id, partitions, leaders
-//! groups · ends · producers · topics   one file a kind of question
+//! groups · ends · holders · producers · topics   one file a kind of question
 //! ```
 //!
 //! A [`Client`] belongs to one thread. It keeps nothing that a broker could not
@@ -14,6 +14,7 @@ mod acl;
 pub(crate) mod client;
 pub mod ends;
 pub mod groups;
+pub mod holders;
 mod layout;
 pub mod producers;
 pub mod retry;

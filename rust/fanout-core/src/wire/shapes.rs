@@ -147,6 +147,15 @@ answered!(
     ]
 );
 answered!(
+    ListTransactionsRequest,
+    &[
+        Fixed(6),
+        List(&[Text]),
+        List(&[Text, Fixed(8), Text, END]),
+        END,
+    ]
+);
+answered!(
     DescribeConfigsRequest,
     &[
         Fixed(4),

@@ -124,6 +124,17 @@ fn answers_about_places_have_their_shapes() {
 }
 
 #[test]
+fn lists_of_transactions_have_their_shape() {
+    let state = list_transactions_response::TransactionState::default()
+        .with_transactional_id(TransactionalId(text("billing")))
+        .with_transaction_state(text("Ongoing"));
+    let answer = ListTransactionsResponse::default()
+        .with_unknown_state_filters(vec![text("Odd")])
+        .with_transaction_states(vec![state; 2]);
+    holds::<ListTransactionsRequest>(&answer, 0..=0);
+}
+
+#[test]
 fn answers_with_records_and_acknowledgements_have_their_shapes() {
     let partition = fetch::PartitionData::default()
         .with_aborted_transactions(Some(vec![fetch::AbortedTransaction::default(); 2]))
