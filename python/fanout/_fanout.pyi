@@ -236,6 +236,9 @@ class Forwarder:
     def ended_lanes(self) -> list[LaneEnd]:
         """Lanes that ended since the last call, those apart that `run` or `end_lanes` told of."""
 
+    def set_share(self, share: float) -> None:
+        """Lets the lanes here use this part of `max_rate` and `max_bytes`; other processes use the rest."""
+
     def stop(self) -> None:
         """Lets every lane commit what it has carried, then end. Returns at once; callable from any thread."""
 
@@ -288,6 +291,10 @@ class LaneStats:
     @property
     def stripped(self) -> int:
         """Headers named `fanout.…` from outside that were left out."""
+
+    @property
+    def throttled_ms(self) -> int:
+        """What brokers, because of a quota, asked it to wait, in milliseconds."""
 
     @property
     def batches(self) -> dict[str, int]:

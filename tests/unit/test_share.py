@@ -100,6 +100,9 @@ class Lanes:
         self.running.difference_update(end.partition for end in ended)
         return ended
 
+    def set_share(self, share: float) -> None:
+        self.told.append(f"share {share}")
+
     def stop(self) -> None:
         self.told.append("stop")
 
@@ -132,6 +135,13 @@ def test_a_partition_is_paused_before_its_lane_starts_and_its_lane_ends_before_i
     ]
     assert (stays[0].outcome, stays[2].forwarded) == ("stopped", 10)
     assert stage.sharing.moves == 2
+
+
+def test_each_process_takes_of_the_groups_rate_what_its_lanes_are_of_all_lanes() -> None:
+    stage = Stage(give(0, 2, 3), lambda group: group.call("revoke", 2))
+    stage.sharing.shares_rate = True
+    stage.run()
+    assert [word for word in stage.told if word.startswith("share")] == ["share 0.75", "share 0.5"]
 
 
 def test_lanes_of_lost_partitions_end_at_once() -> None:

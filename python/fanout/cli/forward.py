@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from .output import Answer
-from .parse import one_of
+from .parse import one_of, rate_per_s
 
 if TYPE_CHECKING:
     from fanout._fanout import Forwarder as CoreForwarder
@@ -57,6 +57,20 @@ def forward(
     share: Annotated[
         bool, typer.Option("--share", help="Share the lanes with other processes that are started with the same -g.")
     ] = False,
+    max_rate: Annotated[
+        str | None, typer.Option("--max-rate", metavar="N/s", help="Most records a second, over all lanes.")
+    ] = None,
+    max_bytes: Annotated[
+        str | None, typer.Option("--max-bytes", metavar="N/s", help="Most bytes a second, as they are fetched.")
+    ] = None,
+    rate_scope: Annotated[
+        str,
+        typer.Option("--rate-scope", metavar="SCOPE", help="The rates are of this process, or of the whole group."),
+    ] = "process",
+    commit_interval: Annotated[
+        str | None,
+        typer.Option("--commit-interval", metavar="DUR", help="How old a transaction gets; readers wait as long."),
+    ] = None,
 ) -> None:
     """Carry records from one topic to another, exactly once.
 
@@ -65,7 +79,7 @@ def forward(
     from fanout._fanout import Forwarder
     from fanout.config.forward import COMPRESSIONS, PARTITIONERS, ROUTES
     from fanout.config.selection import parse_place, parse_selection
-    from fanout.kafka.carry import Errand, commit_start
+    from fanout.kafka.carry import Errand, Pace, commit_start
 
     frame: Frame = context.obj
     session = frame.open("forward")
@@ -81,6 +95,12 @@ def forward(
         origin="text" if origin_header else "none",
         compression=one_of(compression, COMPRESSIONS, "--compression"),
         share=share,
+        pace=Pace(
+            max_rate=rate_per_s(max_rate, "--max-rate") if max_rate else None,
+            max_bytes=rate_per_s(max_bytes, "--max-bytes") if max_bytes else None,
+            commit_ms=_commit_ms(commit_interval) if commit_interval else None,
+            of_group=_is_of_group(rate_scope, share=share),
+        ),
     )
     carry = _prepare(session, errand, [parse_place(place, "--skip") for place in skip or ()])
     forwarder = Forwarder(carry.settings)
@@ -107,6 +127,24 @@ def _prepare(session: Session, errand: Errand, skip: Sequence[Place]) -> Carry:
     carry = look()
     skipped = skip_broken(errand, skip, session.cluster)
     return replace(look(), skipped=skipped) if skipped else carry
+
+
+def _commit_ms(word: str) -> int:
+    from fanout.config.durations import duration_s
+    from fanout.errors import ConfigError
+
+    millis = round(1000 * duration_s(word, "--commit-interval"))
+    if not 10 <= millis <= 20_000:
+        raise ConfigError("--commit-interval", f"{word!r} is not from 10ms to 20s")
+    return millis
+
+
+def _is_of_group(scope: str, *, share: bool) -> bool:
+    from fanout.errors import ConfigError
+
+    if one_of(scope, ("process", "group"), "--rate-scope") == "group" and not share:
+        raise ConfigError("--rate-scope", "a group's rate is shared by processes that share lanes: add --share")
+    return scope == "group"
 
 
 def _places(start: str | None, until: str | None, to: str | None) -> tuple[When | None, When | None]:
@@ -171,12 +209,15 @@ def _share(session: Session, errand: Errand, carry: Carry, forwarder: CoreForwar
     properties = consumer_properties(session.clients.of("consumer", "lanes"), errand.group)
     consumer = Consumer(properties, logger=logging.getLogger("fanout.kafka"))
     sharing = Sharing(carry.settings, forwarder, consumer, lambda: is_finished(carry, session.cluster))
+    sharing.shares_rate = errand.pace.of_group
     ends, code = _run(session, carry, forwarder, _Work(sharing.run, sharing.stop))
     session.show(_answer(errand, carry, ends, forwarder.stats(), moves=sharing.moves))
     return _exit_code(ends) or code
 
 
 def _tick(carry: Carry, lanes: Sequence[LaneStats], meter: Meter) -> Tick:
+    from fanout.config.durations import duration_text
+
     from .progress import Tick
 
     done = sum(max(0, lane.position - carry.begin.get(lane.partition, lane.position)) for lane in lanes)
@@ -185,6 +226,8 @@ def _tick(carry: Carry, lanes: Sequence[LaneStats], meter: Meter) -> Tick:
     here = [lane.state for lane in lanes if lane.state not in ("idle", "ended")]
     waiting = here.count("waiting")
     note = f"{len(here)} lanes" + (f", {waiting} waiting for records" if waiting else "")
+    throttled_ms = sum(lane.throttled_ms for lane in lanes)
+    note += f", held back {duration_text(throttled_ms / 1000)} by quotas" if throttled_ms else ""
     meter.add(done)
     eta_s = meter.eta_s(total - done) if total is not None else None
     return Tick(done=done, total=total, rate=meter.rate, eta_s=eta_s, note=note)
@@ -231,6 +274,11 @@ def _answer(
         after=[
             *(f"skipped on your word: {one}" for one in carry.skipped),
             *(f"left above the end: {line}" for line in above),
+            *(
+                f"partition {one['partition']}: quotas held it back {one['throttled_ms']} ms"
+                for one in lanes
+                if one["throttled_ms"]
+            ),
         ],
     )
 
@@ -247,6 +295,7 @@ def _lane(end: LaneEnd, carry: Carry, seen: Mapping[int, LaneStats]) -> dict[str
         "renewals": lane.renewals if lane else 0,
         "resends": lane.resends if lane else 0,
         "stripped_headers": lane.stripped if lane else 0,
+        "throttled_ms": lane.throttled_ms if lane else 0,
         "batches": dict(lane.batches) if lane else {},
         "outcome": end.outcome,
         "error": str(end.error) if end.error is not None else None,

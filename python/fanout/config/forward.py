@@ -36,6 +36,7 @@ class ForwardSettings:
     compression: one of `COMPRESSIONS`; `same` keeps the codec of each source batch.
     merge_below_bytes: source batches that could be passed on whole are merged where their mean is below it (where they
         are compressed, below a sixteenth of it); 0 passes all.
+    max_rate, max_bytes: records and bytes a second that all lanes together may carry; None sets no bound.
     """
 
     properties: Mapping[str, str]
@@ -57,3 +58,5 @@ class ForwardSettings:
     transaction_bytes: int = 32 * MIB
     transaction_ms: int = 500
     lane_memory_bytes: int = 64 * MIB
+    max_rate: float | None = None
+    max_bytes: float | None = None

@@ -9,7 +9,7 @@ target before, is refused.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from fanout.config.forward import ForwardSettings
@@ -31,6 +31,7 @@ __all__ = [
     "Above",
     "Carry",
     "Errand",
+    "Pace",
     "commit_start",
     "is_finished",
     "prepare",
@@ -39,6 +40,19 @@ __all__ = [
 
 OLDEST_PRODUCE = 10
 """Came with Kafka 3.7, whose brokers are the first to look at the transaction of an offset as at that of a record."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pace:
+    """Records and bytes a second that all lanes of this process may carry, and how long a commit waits for more.
+
+    None: no bound, and the engine's own interval. of_group: the bounds hold for all processes that share the lanes.
+    """
+
+    max_rate: float | None = None
+    max_bytes: float | None = None
+    commit_ms: int | None = None
+    of_group: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,6 +72,7 @@ class Errand:
     origin: str
     compression: str
     share: bool = False
+    pace: Pace = Pace()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -127,7 +142,11 @@ def prepare(errand: Errand, cluster: Cluster, group: Group, properties: Mapping[
         allotments=None,
         origin=errand.origin,
         compression=errand.compression,
+        max_rate=errand.pace.max_rate,
+        max_bytes=errand.pace.max_bytes,
     )
+    if errand.pace.commit_ms is not None:
+        settings = replace(settings, transaction_ms=errand.pace.commit_ms)
     return Carry(
         settings=settings,
         begin={p: committed[p] if p in committed else start[p] for p in partitions},

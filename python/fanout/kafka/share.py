@@ -53,6 +53,7 @@ class Lanes(Protocol):
     def start_lane(self, partition: int) -> None: ...
     def end_lanes(self, partitions: Sequence[int], how: How) -> Sequence[LaneEnd]: ...
     def ended_lanes(self) -> Sequence[LaneEnd]: ...
+    def set_share(self, share: float) -> None: ...
     def stop(self) -> None: ...
 
 
@@ -104,6 +105,8 @@ class Sharing:
         self._stays: dict[int, Stay] = {}
         self._next_ask = 0.0
         self._error: FanoutError | None = None
+        self.shares_rate = False
+        """Whether the rates of the settings are those of all processes together; to be set before `run`."""
         self.moves = 0
         """How often partitions were given to this process or taken from it."""
 
@@ -158,6 +161,7 @@ class Sharing:
                 self._start(partition)
             else:
                 logger.warning("%s/%d was made after the start: start again to carry it", topic, partition)
+        self._share_rate()
 
     def _revoke(self, _consumer: object, wanted: Sequence[TopicPartition]) -> None:
         """The next owner begins where these lanes have committed: it is only told when they have ended."""
@@ -176,6 +180,12 @@ class Sharing:
         self._over.difference_update(partitions)
         for partition in partitions:
             self._again.pop(partition, None)
+        self._share_rate()
+
+    def _share_rate(self) -> None:
+        """Each process takes of the rate what its lanes are of all lanes: together they keep to it."""
+        if self.shares_rate and self._held:
+            self._lanes.set_share(len(self._held) / len(self._settings.partitions))
 
     def _start(self, partition: int) -> None:
         try:

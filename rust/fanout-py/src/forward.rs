@@ -11,6 +11,7 @@ use fanout_core::forward::crew::Leave;
 use fanout_core::forward::engine::Engine;
 use fanout_core::forward::lane::{self, Outcome};
 use fanout_core::forward::plan::{ForwardLimits, ForwardPlan};
+use fanout_core::forward::rate::RateLimits;
 use fanout_core::forward::spread::Stamping;
 use fanout_core::forward::stats::{LaneStats as LaneCounters, State};
 use fanout_core::route::{Partitioner, Policy};
@@ -41,6 +42,8 @@ pub(crate) struct ForwardSettings {
     transaction_bytes: usize,
     transaction_ms: u64,
     lane_memory_bytes: usize,
+    max_rate: Option<f64>,
+    max_bytes: Option<f64>,
 }
 
 impl ForwardSettings {
@@ -57,6 +60,10 @@ impl ForwardSettings {
                 transaction_bytes: self.transaction_bytes,
                 transaction_ms: self.transaction_ms,
                 lane_memory_bytes: self.lane_memory_bytes,
+            },
+            rates: RateLimits {
+                records: self.max_rate,
+                bytes: self.max_bytes,
             },
             source: self.source,
             target: self.target,
@@ -145,6 +152,7 @@ pub(crate) struct LaneStats {
     renewals: u64,
     resends: u64,
     stripped: u64,
+    throttled_ms: u64,
     batches: BTreeMap<String, u64>,
 }
 
@@ -197,6 +205,10 @@ impl Forwarder {
         told(py, self.engine.take_ended())
     }
 
+    fn set_share(&self, share: f64) {
+        self.engine.set_share(share);
+    }
+
     fn stop(&self) {
         self.engine.stop();
     }
@@ -226,6 +238,7 @@ impl Forwarder {
                 renewals: stats.renewals.load(Relaxed),
                 resends: stats.resends.load(Relaxed),
                 stripped: stats.stripped.load(Relaxed),
+                throttled_ms: stats.throttled.total_ms(),
                 batches: batches(stats),
             })
             .collect()

@@ -222,6 +222,7 @@ class Lane:
     renewals: int = 0
     resends: int = 0
     stripped: int = 0
+    throttled_ms: int = 0
     began: int = 0
     forwarded: int = 0
     count: int = 0

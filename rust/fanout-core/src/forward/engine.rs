@@ -14,6 +14,7 @@ use super::outbox::Outbox;
 use super::plan::{ForwardPlan, TRANSACTION_TIMEOUT_MS};
 use super::produce::KafkaProduce;
 use super::protocol::{Opened, Protocol, Transactions};
+use super::rate::Rates;
 use super::spread::Spread;
 use super::stats::{LaneStats, State};
 use crate::cluster::ends::{offsets, Place};
@@ -21,6 +22,7 @@ use crate::cluster::topics::most_batch_bytes;
 use crate::cluster::{Client, ClientSettings};
 use crate::error::{Error, Result};
 use crate::record::{Tally, TopicPartition};
+use crate::wire::Throttled;
 
 /// Forwards some partitions of one topic to another.
 pub struct Engine {
@@ -29,6 +31,7 @@ pub struct Engine {
     control: Control,
     lanes: BTreeMap<i32, Arc<LaneStats>>,
     target: OnceLock<Target>,
+    rates: Arc<Rates>,
     crew: Arc<Crew>,
 }
 
@@ -55,6 +58,7 @@ impl Engine {
             lanes: lanes.map(|&p| (p, Arc::default())).collect(),
             control: Control::default(),
             target: OnceLock::new(),
+            rates: Arc::new(Rates::new(plan.rates)),
             crew: Arc::default(),
             plan,
         })
@@ -113,6 +117,11 @@ impl Engine {
         self.crew.take_ended()
     }
 
+    /// Lets the lanes here use only this part of the plan's rates: other processes use the rest.
+    pub fn set_share(&self, share: f64) {
+        self.rates.set_share(share);
+    }
+
     /// Lets every lane commit what it has carried, then end.
     pub fn stop(&self) {
         self.control.stop();
@@ -131,9 +140,10 @@ impl Engine {
         &self.lanes
     }
 
-    fn client(&self, control: &Control) -> ClientSettings {
+    fn client(&self, control: &Control, throttled: &Throttled) -> ClientSettings {
         let mut settings = self.plan.client.clone();
         settings.connection.cancel = control.cancel.clone();
+        settings.connection.throttled = throttled.clone();
         settings.connection.max_answer_bytes = self.plan.limits.lane_memory_bytes;
         settings
     }
@@ -150,7 +160,7 @@ impl Engine {
     /// Refuses what cannot work and waits until every target partition answers.
     fn look_at_cluster(&self) -> Result<Target> {
         let plan = &self.plan;
-        let mut client = Client::new(self.client(&self.control));
+        let mut client = Client::new(self.client(&self.control, &Throttled::default()));
         let protocol = Protocol::of(&client.versions()?);
         let sources = client.retry(|client| Ok(client.layout(&plan.source)?.partitions))?;
         if let Some(&beyond) = plan.partitions.iter().find(|&&p| p < 0 || p >= sources) {
@@ -210,7 +220,7 @@ impl Engine {
             protocol: target.protocol,
             opened: Opened::default(),
         };
-        let client = || Client::new(self.client(&control));
+        let client = || Client::new(self.client(&control, &stats.throttled));
         let targets = plan.targets(partition, target.partitions);
         let limits = plan
             .limits
@@ -241,7 +251,8 @@ impl Engine {
             })?;
         let clock = plan.client.clock.clone();
         let spread = spread.with_target_limit(target.most_batch_bytes);
-        Ok(Lane::new(lane, seams, spread, (control, clock), stats))
+        let lane = Lane::new(lane, seams, spread, (control, clock), stats);
+        Ok(lane.with_rates(Arc::clone(&self.rates)))
     }
 
     fn failed(&self, partition: i32, error: Error) -> LaneEnd {

@@ -1,30 +1,32 @@
 //! The lane: one source partition, strictly in sequence, its outputs and its offset in one transaction.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+pub use super::control::Control;
 use super::outbox::Outbox;
 use super::place::place;
+use super::rate::Rates;
 use super::seam::{Commit, Fetch, Fetched, Interrupt, Produce, Step};
 use super::spread::{Broken, Carried, Spread};
 use super::stats::{LaneStats, State};
 use super::transaction::{Transaction, TransactionLimits};
 use super::visible::{visible_batches, Visible};
+use crate::batch::Batch;
 use crate::clock::Clock;
 use crate::cluster::producers::{Producer, NOBODY};
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::record::{Tally, TopicPartition};
-use crate::wire::Cancel;
 
 /// How long a fetch may wait at the broker when nothing is open: also how late a stop may be noticed.
 const IDLE_WAIT: Duration = Duration::from_millis(500);
 
-/// How long a lane that was told to stop may take: with a broker that does not answer it would be for ever.
-const STOP_GRACE: Duration = Duration::from_secs(8);
+/// How often a lane that the rate holds back looks up.
+const PACE_TICK: Duration = Duration::from_millis(100);
 
 /// First and longest pause between two renewals without a commit between them.
 const RENEWAL_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
@@ -46,26 +48,6 @@ pub struct LanePlan {
     pub limits: TransactionLimits,
     /// How long renewals may follow each other without a commit.
     pub patience: Duration,
-}
-
-/// How a lane is told to end.
-#[derive(Debug, Clone, Default)]
-pub struct Control {
-    stop: Arc<AtomicBool>,
-    /// Ends every wait and leaves the open transaction to the next owner.
-    pub cancel: Cancel,
-}
-
-impl Control {
-    /// Lets the lane commit what it has carried, then end; what takes longer than 8 s is cancelled.
-    pub fn stop(&self) {
-        self.stop.store(true, Relaxed);
-        self.cancel.cancel_after(STOP_GRACE);
-    }
-
-    pub(super) fn is_stopped(&self) -> bool {
-        self.stop.load(Relaxed) || self.cancel.is_cancelled()
-    }
 }
 
 /// Why a lane ended well.
@@ -123,6 +105,7 @@ pub struct Lane<F, P, C> {
     control: Control,
     clock: Arc<dyn Clock>,
     stats: Arc<LaneStats>,
+    rates: Arc<Rates>,
 }
 
 impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
@@ -146,7 +129,14 @@ impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
             control,
             clock,
             stats,
+            rates: Arc::default(),
         }
+    }
+
+    /// The lane keeps to what its engine's lanes may carry together.
+    #[must_use]
+    pub fn with_rates(self, rates: Arc<Rates>) -> Self {
+        Self { rates, ..self }
     }
 
     /// Carries until the end, a stop, or an error that only the lane's owner can mend.
@@ -304,6 +294,7 @@ impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
                 return Ok(None);
             }
             let spread = match found {
+                Ok(batch) if !self.keep_pace(batch)? => return Ok(None),
                 Ok(batch) => {
                     let found = (batch, fetched);
                     self.spread.batch(found, bounds, &mut self.outbox)?
@@ -323,6 +314,25 @@ impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
         self.advance(next.min(end));
         self.end_if_due()?;
         Ok(None)
+    }
+
+    /// Waits until the rate allows `batch`; `false` if the lane is to end meanwhile.
+    fn keep_pace(&mut self, batch: &Batch<'_>) -> Step<bool> {
+        let (records, bytes) = (batch.header.record_count, batch.header.total_len());
+        let records = u64::try_from(records).unwrap_or(0);
+        let due = self.rates.pay(records, bytes as u64, self.clock.now());
+        loop {
+            let left = due.saturating_duration_since(self.clock.now());
+            if left.is_zero() {
+                return Ok(true);
+            }
+            if self.control.is_stopped() {
+                return Ok(false);
+            }
+            // Left open meanwhile, it would hold readers up and be aborted in the end.
+            self.end_if_due()?;
+            self.clock.sleep(left.min(PACE_TICK));
+        }
     }
 
     fn book(&mut self, carried: &Carried, end: i64) {

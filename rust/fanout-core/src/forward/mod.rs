@@ -15,6 +15,7 @@
 
 mod builders;
 pub mod commit;
+mod control;
 pub mod crew;
 pub mod engine;
 pub mod fetch;
@@ -27,6 +28,7 @@ mod place;
 pub mod plan;
 pub mod produce;
 pub mod protocol;
+pub mod rate;
 pub mod scan;
 pub mod seam;
 pub mod spread;

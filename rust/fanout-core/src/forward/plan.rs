@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::rate::RateLimits;
 use super::spread::{Spreading, Stamping};
 use super::transaction::TransactionLimits;
 use crate::batch::Codec;
@@ -46,8 +47,10 @@ pub struct ForwardPlan {
     pub stamping: Stamping,
     /// The codec of produced batches; `None` keeps each source batch's own.
     pub codec: Option<Codec>,
-    /// Bounds.
+    /// Bounds of each lane.
     pub limits: ForwardLimits,
+    /// How fast all lanes together may carry.
+    pub rates: RateLimits,
 }
 
 /// Bounds of one lane. Bytes, unless the name says ms.
@@ -145,6 +148,15 @@ impl ForwardPlan {
         if !(10..=MOST_TRANSACTION_MS).contains(&limits.transaction_ms) {
             let problem = format!("is not from 10 to {MOST_TRANSACTION_MS}: a transaction that is open for 30 s is aborted");
             return Err(config("transaction_ms", &problem));
+        }
+        let rates = [
+            ("max_rate", self.rates.records),
+            ("max_bytes", self.rates.bytes),
+        ];
+        for (setting, rate) in rates {
+            if rate.is_some_and(|rate| !(rate.is_finite() && rate >= 1.0)) {
+                return Err(config(setting, "is no number from 1 a second on"));
+            }
         }
         Ok(())
     }

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicU8, Ordering::Relaxed};
 
+use crate::wire::Throttled;
+
 /// How a source batch travelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
@@ -116,6 +118,8 @@ pub struct LaneStats {
     pub resends: AtomicU64,
     /// Reserved headers from outside that were stripped.
     pub stripped: AtomicU64,
+    /// What brokers asked it to wait.
+    pub throttled: Throttled,
     batches: [[AtomicU64; Reason::ALL.len()]; Way::ALL.len()],
 }
 

@@ -12,6 +12,7 @@ use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, Str
 use super::patience::{write_all_vectored, Patience, TICK};
 use super::probe::{was_hung_up, Speech};
 use super::shape::{walk, Answered, Part};
+use super::throttle::{Throttle, Throttled};
 use super::token::fresh_for;
 use super::versions::{name, Versions};
 use super::{sasl, Address, Cancel, Dial, FramePool, Login, Refusal, Transport, WireError};
@@ -37,6 +38,8 @@ pub struct ConnectionSettings {
     pub max_answer_bytes: usize,
     /// Who we are to the broker, where it asks.
     pub login: Option<Login>,
+    /// Counts what brokers ask us to wait.
+    pub throttled: Throttled,
 }
 
 /// An answer still owed by the broker.
@@ -59,6 +62,7 @@ pub struct Connection {
     last_used: Instant,
     /// When to log in again.
     renew_at: Option<Instant>,
+    throttle: Throttle,
 }
 
 impl Connection {
@@ -86,6 +90,7 @@ impl Connection {
             out: BytesMut::new(),
             last_used: Instant::now(),
             renew_at: None,
+            throttle: Throttle::default(),
         };
         // A stopped process still accepts: what listens must show in the time of a dial that it speaks.
         connection.settings.answer_timeout = settings.dial_timeout;
@@ -232,7 +237,14 @@ impl Connection {
         R::Response::decode(body, version).map_err(|error| not_decoded(error.to_string()))
     }
 
+    /// Takes in how long the broker, as an answer of it said, wants to hear nothing on this connection.
+    pub fn hold_back(&mut self, throttle_time_ms: i32) {
+        self.throttle
+            .note(throttle_time_ms, &self.settings.throttled);
+    }
+
     fn begin<R: Request>(&mut self, version: i16) -> Result<(), WireError> {
+        self.throttle.wait(&self.settings.cancel);
         if let Some(due) = self.renew_at {
             // With answers owed it waits: a lane drains its connection at every commit, long before the last fifth is over.
             if self.owed.is_empty() && Instant::now() >= due {

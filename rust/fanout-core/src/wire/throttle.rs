@@ -1,0 +1,80 @@
+//! A broker's word that we send too much: how long it wants to hear nothing.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::patience::TICK;
+use super::Cancel;
+
+/// How many milliseconds brokers have asked for, over all connections that hold a clone.
+#[derive(Debug, Clone, Default)]
+pub struct Throttled(Arc<AtomicU64>);
+
+impl Throttled {
+    /// Milliseconds so far.
+    #[must_use]
+    pub fn total_ms(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// Until when one connection sends nothing.
+#[derive(Debug, Default)]
+pub(super) struct Throttle(Option<Instant>);
+
+impl Throttle {
+    /// Takes the throttle time of an answer in.
+    pub(super) fn note(&mut self, asked_ms: i32, total: &Throttled) {
+        let Ok(millis @ 1..) = u64::try_from(asked_ms) else {
+            return;
+        };
+        total.0.fetch_add(millis, Relaxed);
+        let until = Instant::now() + Duration::from_millis(millis);
+        self.0 = self.0.max(Some(until));
+    }
+
+    /// Waits until the broker wants to hear of us again, or nobody wants to be heard any more.
+    pub(super) fn wait(&mut self, cancel: &Cancel) {
+        let Some(until) = self.0.take() else {
+            return;
+        };
+        while !cancel.is_cancelled() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            std::thread::sleep(left.min(TICK));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_time_asked_for_is_waited_once_and_all_are_summed_up() {
+        let (mut throttle, total) = (Throttle::default(), Throttled::default());
+        for asked_ms in [0, -1, 60, 20] {
+            throttle.note(asked_ms, &total);
+        }
+        assert_eq!(total.total_ms(), 80);
+        let began = Instant::now();
+        throttle.wait(&Cancel::default());
+        assert!(began.elapsed() >= Duration::from_millis(55));
+        let again = Instant::now();
+        throttle.wait(&Cancel::default());
+        assert!(again.elapsed() < Duration::from_millis(50));
+    }
+
+    #[test]
+    fn a_cancelled_wait_ends() {
+        let (mut throttle, cancel) = (Throttle::default(), Cancel::default());
+        throttle.note(60_000, &Throttled::default());
+        cancel.cancel();
+        let began = Instant::now();
+        throttle.wait(&cancel);
+        assert!(began.elapsed() < Duration::from_secs(5));
+    }
+}

@@ -1,0 +1,88 @@
+"""How fast a forward may go: what the user sets over all lanes, and what the broker's quotas ask."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from fanout._fanout import Forwarder
+
+from .lanes import feed, forwarding, read, settings
+
+if TYPE_CHECKING:
+    from conftest import Kafka, Topics
+    from fanout.demo.cluster import Cluster
+
+RECORDS = 6_000
+VALUE = b"v" * 100
+
+
+def fill(bootstrap: str, source: str, partitions: int, value: bytes = VALUE) -> None:
+    """The same number of records in each partition, in batches of 100."""
+    records = [(number % partitions, b"%d" % number, value) for number in range(RECORDS)]
+    feed(bootstrap, source, records, **{"batch.num.messages": 100})
+
+
+@pytest.mark.parametrize(("setting", "limit"), [("max_rate", 2_000.0), ("max_bytes", 300_000.0)])
+def test_all_lanes_together_keep_to_the_rate(kafka: Kafka, topics: Topics, setting: str, limit: float) -> None:
+    source, target = topics("source", 3), topics("target", 3)
+    fill(kafka.bootstrap, source, 3)
+    forwarder = Forwarder(settings(kafka.bootstrap, source, target, **{setting: limit}))
+
+    began = time.monotonic()
+    ends = forwarder.run()
+    seconds = time.monotonic() - began
+
+    assert sum(end.forwarded for end in ends) == RECORDS
+    carried = RECORDS if setting == "max_rate" else sum(lane.bytes for lane in forwarder.stats())
+    burst = limit / 10 + carried / RECORDS * 100
+    print(
+        f"records={RECORDS} {setting}={limit:g} carried={carried} seconds={seconds:.2f} per_s={carried / seconds:.0f}"
+    )
+    assert carried <= limit * seconds + burst
+    assert carried >= limit * seconds / 3, "it was not the rate that held it back"
+
+
+def test_a_lane_that_the_rate_holds_back_is_stopped_within_a_second(kafka: Kafka, topics: Topics) -> None:
+    source, target = topics("source", 1), topics("target", 2)
+    fill(kafka.bootstrap, source, 1)
+    with forwarding(settings(kafka.bootstrap, source, target, max_rate=1.0)) as (forwarder, ended):
+        while forwarder.stats()[0].state in ("idle", "starting"):
+            time.sleep(0.01)
+        time.sleep(0.5)
+        told = time.monotonic()
+        forwarder.stop()
+        while not ended:
+            assert time.monotonic() - told < 5
+            time.sleep(0.01)
+        seconds = time.monotonic() - told
+    print(f"stopped_after_s={seconds:.2f}")
+    assert ended[0].outcome == "stopped"
+    assert seconds < 1
+
+
+def test_a_broker_that_asks_for_a_pause_gets_it(own_cluster: Callable[..., Cluster]) -> None:
+    cluster = own_cluster()
+    admin = AdminClient({"bootstrap.servers": cluster.bootstrap})
+    for made in admin.create_topics([NewTopic("source", 2), NewTopic("target", 3)]).values():
+        made.result()
+    fill(cluster.bootstrap, "source", 2, b"v" * 300)
+    quota = ["--alter", "--add-config", "producer_byte_rate=120000", "--entity-type", "clients", "--entity-default"]
+    cluster.tool("kafka-configs", quota)
+    small = settings(cluster.bootstrap, "source", "target", transaction_bytes=200_000)
+    forwarder = Forwarder(small)
+
+    began = time.monotonic()
+    ends = forwarder.run()
+    seconds = time.monotonic() - began
+
+    throttled_ms = sum(lane.throttled_ms for lane in forwarder.stats())
+    arrived = len(read(cluster.bootstrap, "target"))
+    print(f"records={RECORDS} arrived={arrived} seconds={seconds:.2f} throttled_ms={throttled_ms}")
+    assert [end.outcome for end in ends] == ["end", "end"]
+    assert arrived == RECORDS
+    assert throttled_ms > 500, "the quota was not felt: the run is void"
