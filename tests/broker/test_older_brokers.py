@@ -67,6 +67,25 @@ def test_doctor_says_what_they_cost_and_that_nothing_stands_in_the_way(older_kaf
     assert "transaction.version=2" in transactions["remedy"]
 
 
+def test_at_least_once_carries_everything_without_their_transactions(older_kafka: Kafka, older_topics: Topics) -> None:
+    bootstrap = older_kafka.bootstrap
+    generator = Generator(bootstrap, older_topics("source", 2, KEPT), Recipe(keys=100))
+    generator.write(Chunk(records=3_000))
+    generator.write(Chunk(records=500, ending="commit"))
+    generator.write(Chunk(records=300, ending="abort"))
+    target, group = older_topics("target", 3, KEPT), unique_name("g")
+
+    chosen = settings(
+        bootstrap, generator.topic, target, group=group, delivery="at-least-once", transaction_bytes=20_000
+    )
+    assert {end.outcome for end in Forwarder(chosen).run()} == {"end"}
+
+    # Where nothing goes wrong it is exact as well.
+    expectation = Expectation(recipe=generator.recipe, ledger=generator.ledger, placement=java_placement(3))
+    verdict = prove(Carried(bootstrap=bootstrap, source=generator.topic, target=target, group=group), expectation)
+    assert verdict.records == 3_500
+
+
 def has_committed(forwarder: Forwarder, times: int) -> bool:
     """Whether the first lane has ended so many transactions."""
     return forwarder.stats()[0].commits >= times

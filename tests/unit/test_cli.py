@@ -112,6 +112,7 @@ FORWARD = ("forward", "-t", "orders", "-g", "carry", "--to-topic", "target")
         ((*FORWARD, "--until", "noon"), "--until: 'noon' is not known here"),
         ((*FORWARD, "--until", "end", "--to", "latest"), "--to: --until end names an end already"),
         ((*FORWARD, "--to", "committed"), "--to: committed is where it begins"),
+        ((*FORWARD, "--delivery", "at-most-once"), "--delivery: 'at-most-once' is none of exactly-once, at-least-once"),
         ((*FORWARD, "--max-rate", "fast"), "--max-rate: 'fast' is no rate: write 200/s"),
         ((*FORWARD, "--commit-interval", "1m"), "--commit-interval: '1m' is not from 10ms to 20s"),
         ((*FORWARD, "--max-rate", "9/s", "--rate-scope", "group"), "--rate-scope: a group's rate is shared by"),

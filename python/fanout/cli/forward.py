@@ -54,6 +54,9 @@ def forward(
     compression: Annotated[
         str, typer.Option("--compression", metavar="CODEC", help="same, none, gzip, snappy, lz4 or zstd.")
     ] = "same",
+    delivery: Annotated[
+        str, typer.Option("--delivery", metavar="PROMISE", help="exactly-once, or at-least-once: seen at once.")
+    ] = "exactly-once",
     share: Annotated[
         bool, typer.Option("--share", help="Share the lanes with other processes that are started with the same -g.")
     ] = False,
@@ -72,12 +75,12 @@ def forward(
         typer.Option("--commit-interval", metavar="DUR", help="How old a transaction gets; readers wait as long."),
     ] = None,
 ) -> None:
-    """Carry records from one topic to another, exactly once.
+    """Carry records from one topic to another, exactly once or at least once.
 
     Runs until it is stopped, or to an end. A stop finishes the open transaction; starting again goes on from there.
     """
     from fanout._fanout import Forwarder
-    from fanout.config.forward import COMPRESSIONS, PARTITIONERS, ROUTES
+    from fanout.config.forward import COMPRESSIONS, DELIVERIES, PARTITIONERS, ROUTES
     from fanout.config.selection import parse_place, parse_selection
     from fanout.kafka.carry import Errand, Pace, commit_start
 
@@ -94,6 +97,7 @@ def forward(
         partitioner=one_of(partitioner, PARTITIONERS, "--partitioner"),
         origin="text" if origin_header else "none",
         compression=one_of(compression, COMPRESSIONS, "--compression"),
+        delivery=one_of(delivery, DELIVERIES, "--delivery"),
         share=share,
         pace=Pace(
             max_rate=rate_per_s(max_rate, "--max-rate") if max_rate else None,

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["COMPRESSIONS", "ORIGINS", "PARTITIONERS", "ROUTES", "ForwardSettings"]
+__all__ = ["COMPRESSIONS", "DELIVERIES", "ORIGINS", "PARTITIONERS", "ROUTES", "ForwardSettings"]
 
 ROUTES = ("key", "round-robin", "batch")
 PARTITIONERS = ("murmur2", "crc32", "fnv1a", "xxh3")
 ORIGINS = ("none", "run", "text")
+DELIVERIES = ("exactly-once", "at-least-once")
 COMPRESSIONS = ("same", "none", "gzip", "snappy", "lz4", "zstd")
 
 MIB = 1024 * 1024
@@ -36,6 +37,7 @@ class ForwardSettings:
     compression: one of `COMPRESSIONS`; `same` keeps the codec of each source batch.
     merge_below_bytes: source batches that could be passed on whole are merged where their mean is below it (where they
         are compressed, below a sixteenth of it); 0 passes all.
+    delivery: one of `DELIVERIES`; at-least-once writes without transactions, so that records are seen at once.
     max_rate, max_bytes: records and bytes a second that all lanes together may carry; None sets no bound.
     """
 
@@ -52,6 +54,7 @@ class ForwardSettings:
     allotments: Mapping[int, Sequence[int]] | None
     origin: str
     compression: str
+    delivery: str = "exactly-once"
     fetch_bytes: int = 4 * MIB
     batch_bytes: int = 64 * 1024
     merge_below_bytes: int = 16 * 1024

@@ -71,6 +71,7 @@ class Errand:
     partitioner: str
     origin: str
     compression: str
+    delivery: str = "exactly-once"
     share: bool = False
     pace: Pace = Pace()
 
@@ -121,7 +122,8 @@ def prepare(errand: Errand, cluster: Cluster, group: Group, properties: Mapping[
         raise ConfigError("--to-topic", f"{source} cannot be carried into itself")
     if errand.share and errand.source.partitions is not None:
         raise ConfigError("-t", f"--share shares the whole topic: write -t {source}")
-    require_transactions(cluster)
+    if errand.delivery == "exactly-once":
+        require_transactions(cluster)
     partitions = errand.source.of(cluster.partitions(source), "-t")
     cluster.partitions(errand.target)
     _require_idle(group)
@@ -142,6 +144,7 @@ def prepare(errand: Errand, cluster: Cluster, group: Group, properties: Mapping[
         allotments=None,
         origin=errand.origin,
         compression=errand.compression,
+        delivery=errand.delivery,
         max_rate=errand.pace.max_rate,
         max_bytes=errand.pace.max_bytes,
     )

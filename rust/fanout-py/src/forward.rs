@@ -10,7 +10,7 @@ use fanout_core::error::{Error, Result};
 use fanout_core::forward::crew::Leave;
 use fanout_core::forward::engine::Engine;
 use fanout_core::forward::lane::{self, Outcome};
-use fanout_core::forward::plan::{ForwardLimits, ForwardPlan};
+use fanout_core::forward::plan::{Delivery, ForwardLimits, ForwardPlan};
 use fanout_core::forward::rate::RateLimits;
 use fanout_core::forward::spread::Stamping;
 use fanout_core::forward::stats::{LaneStats as LaneCounters, State};
@@ -35,6 +35,7 @@ pub(crate) struct ForwardSettings {
     partitioner: String,
     allotments: Option<BTreeMap<i32, Vec<i32>>>,
     origin: String,
+    delivery: String,
     compression: String,
     fetch_bytes: usize,
     batch_bytes: usize,
@@ -53,6 +54,7 @@ impl ForwardSettings {
             policy: policy(&self.route, &self.partitioner)?,
             stamping: stamping(&self.origin)?,
             codec: codec(&self.compression)?,
+            delivery: delivery(&self.delivery)?,
             limits: ForwardLimits {
                 fetch_bytes: self.fetch_bytes,
                 batch_bytes: self.batch_bytes,
@@ -107,6 +109,18 @@ fn stamping(origin: &str) -> Result<Stamping> {
         "run" => Ok(Stamping::Run),
         "text" => Ok(Stamping::Text),
         _ => Err(unknown("origin", origin, "none, run or text")),
+    }
+}
+
+fn delivery(promise: &str) -> Result<Delivery> {
+    match promise {
+        "exactly-once" => Ok(Delivery::ExactlyOnce),
+        "at-least-once" => Ok(Delivery::AtLeastOnce),
+        _ => Err(unknown(
+            "delivery",
+            promise,
+            "exactly-once or at-least-once",
+        )),
     }
 }
 

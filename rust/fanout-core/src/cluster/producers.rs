@@ -95,6 +95,31 @@ pub(crate) fn is_aborted_for(
     })
 }
 
+/// `InitProducerId` without a transactional id: a producer whose repeats brokers recognise, and no more.
+///
+/// # Errors
+///
+/// If no broker answers, or they refuse.
+pub fn introduce(client: &mut Client) -> Result<Producer> {
+    let request = InitProducerIdRequest::default()
+        .with_transactional_id(None)
+        .with_transaction_timeout_ms(i32::MAX)
+        .with_producer_id(ProducerId(NOBODY.id))
+        .with_producer_epoch(NOBODY.epoch);
+    client.retry(|client| {
+        let response = client.ask_any(&request, &INIT_PRODUCER_ID)?;
+        judge(
+            "InitProducerId",
+            "an idempotent producer",
+            response.error_code,
+        )?;
+        Ok(Producer {
+            id: response.producer_id.0,
+            epoch: response.producer_epoch,
+        })
+    })
+}
+
 pub(crate) fn fenced(transactional_id: &str) -> Error {
     Error::Fenced {
         transactional_id: transactional_id.to_owned(),

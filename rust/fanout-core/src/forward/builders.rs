@@ -40,6 +40,8 @@ pub(super) struct Builders {
     codec: Codec,
     batch_bytes: usize,
     packer: Packer,
+    /// Whether batches are parts of transactions.
+    pub(super) transactional: bool,
 }
 
 impl Builders {
@@ -66,6 +68,7 @@ impl Builders {
             codec: how.codec.unwrap_or(Codec::None),
             batch_bytes,
             packer: Packer::default(),
+            transactional: true,
         }
     }
 
@@ -214,7 +217,7 @@ impl Builders {
             id: self.owner.id,
             epoch: self.owner.epoch,
             sequence: self.targets[index].sequence,
-            transactional: true,
+            transactional: self.transactional,
         }
     }
 

@@ -10,11 +10,13 @@ use super::commit::KafkaCommit;
 use super::crew::{Crew, Leave};
 use super::fetch::KafkaFetch;
 use super::lane::{Control, Lane, LaneEnd, LanePlan, Seams};
+use super::offsets::KafkaOffsets;
 use super::outbox::Outbox;
-use super::plan::{ForwardPlan, TRANSACTION_TIMEOUT_MS};
+use super::plan::{Delivery, ForwardPlan, TRANSACTION_TIMEOUT_MS};
 use super::produce::KafkaProduce;
 use super::protocol::{Opened, Protocol, Transactions};
 use super::rate::Rates;
+use super::seam::Commit;
 use super::spread::Spread;
 use super::stats::{LaneStats, State};
 use crate::cluster::ends::{offsets, Place};
@@ -211,14 +213,17 @@ impl Engine {
         partition: i32,
         target: Target,
         (control, stats): (Control, Arc<LaneStats>),
-    ) -> Result<Lane<KafkaFetch, KafkaProduce, KafkaCommit>> {
+    ) -> Result<Lane<KafkaFetch, KafkaProduce, Box<dyn Commit>>> {
         let plan = &self.plan;
         let at = TopicPartition::new(plan.source.as_str(), partition);
-        let transactions = Transactions {
-            id: plan.transactional_id(partition),
-            timeout_ms: TRANSACTION_TIMEOUT_MS,
-            protocol: target.protocol,
-            opened: Opened::default(),
+        let transactions = match plan.delivery {
+            Delivery::ExactlyOnce => Some(Transactions {
+                id: plan.transactional_id(partition),
+                timeout_ms: TRANSACTION_TIMEOUT_MS,
+                protocol: target.protocol,
+                opened: Opened::default(),
+            }),
+            Delivery::AtLeastOnce => None,
         };
         let client = || Client::new(self.client(&control, &stats.throttled));
         let targets = plan.targets(partition, target.partitions);
@@ -230,7 +235,7 @@ impl Engine {
         let seams = Seams {
             fetch: KafkaFetch::new(client(), at.clone(), limits.fetch_bytes)?,
             produce: Outbox::new(produce, at.clone(), limits.outbox_bytes()),
-            commit: KafkaCommit::new(client(), &plan.group, at.clone(), transactions),
+            commit: self.commit(client(), at.clone(), transactions),
         };
         let lane = LanePlan {
             start: plan.start.get(&partition).copied(),
@@ -252,7 +257,21 @@ impl Engine {
         let clock = plan.client.clock.clone();
         let spread = spread.with_target_limit(target.most_batch_bytes);
         let lane = Lane::new(lane, seams, spread, (control, clock), stats);
-        Ok(lane.with_rates(Arc::clone(&self.rates)))
+        let lane = lane.with_rates(Arc::clone(&self.rates));
+        Ok(lane.with_delivery(plan.delivery))
+    }
+
+    fn commit(
+        &self,
+        client: Client,
+        at: TopicPartition,
+        transactions: Option<Transactions>,
+    ) -> Box<dyn Commit> {
+        let group = &self.plan.group;
+        match transactions {
+            Some(transactions) => Box::new(KafkaCommit::new(client, group, at, transactions)),
+            None => Box::new(KafkaOffsets::new(client, group, at)),
+        }
     }
 
     fn failed(&self, partition: i32, error: Error) -> LaneEnd {

@@ -1,5 +1,7 @@
 //! The lane: one source partition, strictly in sequence, its outputs and its offset in one transaction.
 
+mod settle;
+
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +11,7 @@ use bytes::Bytes;
 pub use super::control::Control;
 use super::outbox::Outbox;
 use super::place::place;
+use super::plan::Delivery;
 use super::rate::Rates;
 use super::seam::{Commit, Fetch, Fetched, Interrupt, Produce, Step};
 use super::spread::{Broken, Carried, Spread};
@@ -106,6 +109,7 @@ pub struct Lane<F, P, C> {
     clock: Arc<dyn Clock>,
     stats: Arc<LaneStats>,
     rates: Arc<Rates>,
+    delivery: Delivery,
 }
 
 impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
@@ -130,6 +134,21 @@ impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
             clock,
             stats,
             rates: Arc::default(),
+            delivery: Delivery::ExactlyOnce,
+        }
+    }
+
+    /// The lane promises this instead of exactly-once; its seams are made for it.
+    #[must_use]
+    pub fn with_delivery(self, delivery: Delivery) -> Self {
+        let spread = match delivery {
+            Delivery::ExactlyOnce => self.spread,
+            Delivery::AtLeastOnce => self.spread.without_transactions(),
+        };
+        Self {
+            spread,
+            delivery,
+            ..self
         }
     }
 
@@ -232,7 +251,7 @@ impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
         self.ask(self.transaction.position)?;
         loop {
             if let Some(outcome) = self.is_over() {
-                self.end_transaction()?;
+                self.finish()?;
                 return Ok(outcome);
             }
             let fetched = self.fetch.take()?;
@@ -245,8 +264,11 @@ impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
             self.ask(next)?;
             self.note(&fetched, next);
             if let Some(broken) = self.spread_all((&visible, &fetched.records), next)? {
-                self.end_transaction()?;
+                self.finish()?;
                 return Err(Interrupt::Stop(broken.halted(&self.plan.at)));
+            }
+            if self.delivery == Delivery::AtLeastOnce && next >= fetched.last_stable {
+                self.post_all()?;
             }
         }
     }
@@ -345,56 +367,5 @@ impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
 
     fn advance(&mut self, position: i64) {
         self.transaction.advance(position, self.clock.now());
-    }
-
-    fn end_if_due(&mut self) -> Step<()> {
-        let posted = self.outbox.transaction_bytes();
-        if self.transaction.is_due(posted, self.clock.now()) {
-            self.end_transaction()?;
-        }
-        Ok(())
-    }
-
-    /// Everything posted is acknowledged, then it and the offset become visible together.
-    fn end_transaction(&mut self) -> Step<()> {
-        if !self.transaction.has_work() {
-            return Ok(());
-        }
-        failpoint::reach("lane-to-end");
-        self.spread.post_all(&mut self.outbox)?;
-        self.outbox.flush()?;
-        self.commit_place()
-    }
-
-    fn commit_place(&mut self) -> Step<()> {
-        let place = self.transaction.place(&self.plan.tag);
-        let next = self.commit.commit(self.transaction.producer, &place)?;
-        failpoint::reach("lane-committed");
-        self.transaction.ended(next);
-        self.begin(next);
-        self.stats.position.store(place.offset, Relaxed);
-        self.stats.resends.store(self.outbox.resends(), Relaxed);
-        self.stats.commits.fetch_add(1, Relaxed);
-        failpoint::reach("lane-ended");
-        Ok(())
-    }
-
-    /// A lane that ends with an error takes its open transaction back, so that readers are not held up.
-    fn leave_nothing_open(&mut self, error: &Error) {
-        let ours = match error {
-            Error::Halted { .. } | Error::Broker { .. } | Error::Refused { .. } => true,
-            Error::Fenced { .. }
-            | Error::Unreachable { .. }
-            | Error::Security { .. }
-            | Error::Config { .. }
-            | Error::Work { .. } => false,
-        };
-        let producer = self.transaction.producer;
-        if !ours || producer == NOBODY {
-            return;
-        }
-        if let Err(interrupt) = self.commit.renew(producer) {
-            tracing::warn!(lane = %self.plan.at, ?interrupt, "the open transaction is left to its timeout");
-        }
     }
 }

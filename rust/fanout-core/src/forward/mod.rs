@@ -22,6 +22,7 @@ pub mod fetch;
 pub mod inspect;
 pub mod lane;
 pub mod memory;
+pub mod offsets;
 pub mod outbox;
 mod pass;
 mod place;

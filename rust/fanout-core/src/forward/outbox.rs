@@ -98,7 +98,7 @@ impl<P: Produce> Outbox<P> {
         self.met_corruption
     }
 
-    /// Bytes posted since the transaction began.
+    /// Bytes posted since the transaction began, or since the last checkpoint.
     #[must_use]
     pub fn transaction_bytes(&self) -> usize {
         self.transaction_bytes
@@ -177,6 +177,29 @@ impl<P: Produce> Outbox<P> {
         self.dispatch()?;
         while self.await_one()? {}
         Ok(())
+    }
+
+    /// Waits until the batch of this number and all before it, which were sent, are acknowledged.
+    ///
+    /// # Errors
+    ///
+    /// As [`Outbox::post`].
+    pub fn await_through(&mut self, number: u64) -> Step<()> {
+        let is_older = |parcel: &Parcel| parcel.number <= number;
+        while let Some((&node, _)) = self
+            .flying
+            .iter()
+            .find(|(_, requests)| requests.iter().flatten().any(is_older))
+        {
+            self.await_answer(node)?;
+        }
+        Ok(())
+    }
+
+    /// The number of the last batch posted; what is posted from now on counts for the next checkpoint.
+    pub fn checkpoint(&mut self) -> u64 {
+        self.transaction_bytes = 0;
+        self.posted
     }
 
     /// The oldest unsent batch of every target, by the broker that leads it.

@@ -20,6 +20,16 @@ const MOST_TRANSACTION_MS: u64 = 20_000;
 /// Below this a builder is dearer to a broker than what it saves.
 const LEAST_BATCH_BYTES: usize = 1024;
 
+/// What is promised of each record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Delivery {
+    /// Readers of committed data see it once. It is visible when its transaction has ended.
+    #[default]
+    ExactlyOnce,
+    /// It is never lost, and twice in the target where a lane was interrupted. It is visible at once.
+    AtLeastOnce,
+}
+
 /// Everything a forward engine needs to know.
 #[derive(Clone)]
 pub struct ForwardPlan {
@@ -29,6 +39,8 @@ pub struct ForwardPlan {
     pub source: String,
     /// Topic to write.
     pub target: String,
+    /// What is promised of each record.
+    pub delivery: Delivery,
     /// The forwarder's own group: its offsets say what was forwarded.
     pub group: String,
     /// A lane's transactional id is `<prefix>.<source>.<partition>`.

@@ -23,6 +23,9 @@ use crate::cluster::{Client, Failure, Use};
 use crate::error::Error;
 use crate::failpoint;
 
+/// Outside transactions every version of Kafka 3.7 and newer will do.
+const PRODUCE_PLAIN: RangeInclusive<i16> = 9..=13;
+
 /// The first version with topic ids.
 const BY_ID: i16 = 13;
 
@@ -46,7 +49,7 @@ pub struct KafkaProduce {
     client: Client,
     topic: String,
     topic_id: Uuid,
-    transactions: Transactions,
+    transactions: Option<Transactions>,
     producer: Producer,
     /// Targets that are part of the transaction, where they must be made so.
     enlisted: BTreeSet<i32>,
@@ -55,14 +58,14 @@ pub struct KafkaProduce {
 }
 
 impl KafkaProduce {
-    /// Writes to `topic` within `transactions`.
+    /// Writes to `topic` within `transactions`, or outside any.
     ///
     /// A topic made again under its name has another id than `topic_id` and is not written to.
     #[must_use]
     pub fn new(
         client: Client,
         (topic, topic_id): (&str, Uuid),
-        transactions: Transactions,
+        transactions: Option<Transactions>,
     ) -> Self {
         Self {
             client,
@@ -75,6 +78,11 @@ impl KafkaProduce {
             failing_since: None,
         }
     }
+
+    fn versions(&self) -> RangeInclusive<i16> {
+        let transactions = self.transactions.as_ref();
+        transactions.map_or(PRODUCE_PLAIN, |own| own.protocol.produce())
+    }
 }
 
 impl Produce for KafkaProduce {
@@ -84,7 +92,10 @@ impl Produce for KafkaProduce {
     }
 
     fn enlist(&mut self, batches: &[Outgoing<'_>]) -> Step<()> {
-        if self.transactions.protocol == Protocol::EpochEach {
+        let Some(transactions) = &self.transactions else {
+            return Ok(());
+        };
+        if transactions.protocol == Protocol::EpochEach {
             return Ok(());
         }
         let targets = batches.iter().map(|batch| batch.target);
@@ -92,7 +103,7 @@ impl Produce for KafkaProduce {
         if missing.is_empty() {
             return Ok(());
         }
-        let id = &self.transactions.id;
+        let id = &transactions.id;
         let topic = AddPartitionsToTxnTopic::default()
             .with_name(topic_name(&self.topic))
             .with_partitions(missing.clone());
@@ -111,7 +122,7 @@ impl Produce for KafkaProduce {
             tell("AddPartitionsToTxn", &subject, refusal(&response), ())
         })?;
         settle(told)?;
-        self.transactions.opened.at(began);
+        transactions.opened.at(began);
         self.enlisted.extend(missing);
         Ok(())
     }
@@ -133,19 +144,16 @@ impl Produce for KafkaProduce {
     fn send(&mut self, node: i32, batches: &[Outgoing<'_>]) -> Result<(), Failure> {
         let timeout = self.client.settings().connection.answer_timeout;
         let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
-        let versions = self.transactions.protocol.produce();
+        let versions = self.versions();
         let connection = self.client.connection(node, Use::Produce)?;
         let version = connection.version_of::<ProduceRequest>(&versions)?;
         let topic = match version {
             BY_ID.. => Named::ById(self.topic_id),
             _ => Named::ByName(&self.topic),
         };
+        let id = self.transactions.as_ref().map(|own| own.id.as_str());
         let mut framing = std::mem::take(&mut self.framing);
-        let cuts = frame(
-            &mut framing,
-            (&self.transactions.id, timeout_ms, topic),
-            batches,
-        );
+        let cuts = frame(&mut framing, (id, timeout_ms, topic), batches);
         failpoint::reach("produce-to-send");
         let sent = connection.send_parts::<ProduceRequest>(version, &parts(&framing, &cuts));
         failpoint::reach("produce-sent");
@@ -157,7 +165,7 @@ impl Produce for KafkaProduce {
     }
 
     fn receive(&mut self, node: i32) -> Result<Vec<Answer>, Failure> {
-        let versions = self.transactions.protocol.produce();
+        let versions = self.versions();
         let connection = self.client.connection(node, Use::Produce)?;
         let version = connection.version_of::<ProduceRequest>(&versions)?;
         failpoint::reach("produce-to-await");
@@ -225,7 +233,8 @@ impl KafkaProduce {
                     judge("Produce", &format!("topic {}", self.topic), answer.code)?;
                 }
                 Some(E::TransactionalIdAuthorizationFailed) => {
-                    judge("Produce", &self.transactions.id, answer.code)?;
+                    let id = self.transactions.as_ref().map_or("", |own| &own.id);
+                    judge("Produce", id, answer.code)?;
                 }
                 _ => {}
             }
@@ -250,11 +259,15 @@ enum Named<'a> {
 /// Writes all of the body but the long stretches of batches into `framing`; returns where those belong.
 fn frame<'a>(
     framing: &mut Vec<u8>,
-    (transactional_id, timeout_ms, topic): (&str, i32, Named<'_>),
+    (transactional_id, timeout_ms, topic): (Option<&str>, i32, Named<'_>),
     batches: &[Outgoing<'a>],
 ) -> Vec<Cut<'a>> {
     framing.clear();
-    compact_string(framing, transactional_id);
+    match transactional_id {
+        Some(id) => compact_string(framing, id),
+        // Null.
+        None => framing.push(0),
+    }
     framing.extend_from_slice(&ACKS_ALL.to_be_bytes());
     framing.extend_from_slice(&timeout_ms.to_be_bytes());
     uvarint(framing, 2);
@@ -338,20 +351,23 @@ mod tests {
             .map(|(target, slices)| Outgoing { target, slices });
         let id = Uuid::from_u128(7);
         let by_name = Named::ByName("orders");
-        for (version, topic) in [
-            (10, by_name),
-            (11, by_name),
-            (12, by_name),
-            (13, Named::ById(id)),
+        let lane = Some("fanout.g.t.0");
+        for (version, topic, transactional_id) in [
+            (9, by_name, None),
+            (10, by_name, lane),
+            (11, by_name, lane),
+            (12, by_name, lane),
+            (13, Named::ById(id), lane),
+            (13, Named::ById(id), None),
         ] {
-            let cuts = frame(&mut framing, ("fanout.g.t.0", 30_000, topic), &batches);
+            let cuts = frame(&mut framing, (transactional_id, 30_000, topic), &batches);
             let mut body = Bytes::from(parts(&framing, &cuts).concat());
 
             let request = ProduceRequest::decode(&mut body, version).expect("well framed");
 
             assert!(body.is_empty());
-            let transactional_id = request.transactional_id.expect("set");
-            assert_eq!(transactional_id.as_str(), "fanout.g.t.0");
+            let read_id = request.transactional_id.as_ref().map(|id| id.as_str());
+            assert_eq!(read_id, transactional_id);
             assert_eq!((request.acks, request.timeout_ms), (-1, 30_000));
             let topic = &request.topic_data[0];
             let named = (topic.name.as_str(), topic.topic_id);

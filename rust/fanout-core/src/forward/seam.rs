@@ -134,7 +134,7 @@ pub trait Produce {
     fn pause(&mut self, tries: u32, reason: &str) -> Step<()>;
 }
 
-/// Owns the lane's transactional id and its committed source offset.
+/// Owns the lane's transactional id, where it has one, and its committed source offset.
 pub trait Commit {
     /// Takes the lane over from whoever held it; aborts what a dead owner left open.
     ///
@@ -163,4 +163,22 @@ pub trait Commit {
     ///
     /// [`Interrupt::Renew`] when the outcome is unknown.
     fn commit(&mut self, producer: Producer, place: &Committed) -> Step<Producer>;
+}
+
+impl Commit for Box<dyn Commit> {
+    fn acquire(&mut self) -> Step<Producer> {
+        (**self).acquire()
+    }
+
+    fn renew(&mut self, current: Producer) -> Step<Producer> {
+        (**self).renew(current)
+    }
+
+    fn position(&mut self) -> Step<Option<Committed>> {
+        (**self).position()
+    }
+
+    fn commit(&mut self, producer: Producer, place: &Committed) -> Step<Producer> {
+        (**self).commit(producer, place)
+    }
 }

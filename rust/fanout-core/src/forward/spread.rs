@@ -134,6 +134,13 @@ impl Spread {
         self
     }
 
+    /// Batches are parts of no transaction, and are read at once.
+    #[must_use]
+    pub(super) fn without_transactions(mut self) -> Self {
+        self.builders.transactional = false;
+        self
+    }
+
     /// A new transaction begins: builders are empty, and with a new epoch sequences start at 0.
     pub fn begin(&mut self, owner: Owner) {
         self.builders.begin(owner);

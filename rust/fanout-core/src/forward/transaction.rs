@@ -16,7 +16,22 @@ pub struct TransactionLimits {
     pub age: Duration,
 }
 
-/// The open transaction of a lane.
+/// A place that may be committed once every batch up to `number` is acknowledged.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Checkpoint {
+    position: i64,
+    tally: Tally,
+    /// The last batch that was posted before it.
+    pub(super) number: u64,
+}
+
+impl Checkpoint {
+    pub(super) fn place(&self, tag: &str) -> Committed {
+        place(self.position, self.tally, tag)
+    }
+}
+
+/// The open transaction of a lane; without transactions, what was carried and is not committed.
 #[derive(Debug)]
 pub(super) struct Transaction {
     /// Who writes it.
@@ -30,6 +45,7 @@ pub(super) struct Transaction {
     /// All records forwarded below `committed`.
     pub(super) committed_tally: Tally,
     began: Option<Instant>,
+    checkpoint: Option<Checkpoint>,
     limits: TransactionLimits,
 }
 
@@ -48,6 +64,7 @@ impl Transaction {
             tally,
             committed_tally: tally,
             began: None,
+            checkpoint: None,
             limits,
         }
     }
@@ -78,14 +95,29 @@ impl Transaction {
 
     /// What its end commits.
     pub(super) fn place(&self, tag: &str) -> Committed {
-        let note = Note {
-            done: self.tally,
-            dead: Tally::default(),
-            tag: tag.to_owned(),
-        };
-        Committed {
-            offset: self.position,
-            metadata: note.to_string(),
+        place(self.position, self.tally, tag)
+    }
+
+    /// Everything carried by now was posted, the last of it as batch `number`.
+    pub(super) fn set_checkpoint(&mut self, number: u64, now: Instant) {
+        self.checkpoint = Some(Checkpoint {
+            position: self.position,
+            tally: self.tally,
+            number,
+        });
+        self.began = Some(now);
+    }
+
+    pub(super) fn take_checkpoint(&mut self) -> Option<Checkpoint> {
+        self.checkpoint.take()
+    }
+
+    /// The checkpoint was committed.
+    pub(super) fn passed(&mut self, point: &Checkpoint) {
+        self.committed = point.position;
+        self.committed_tally = point.tally;
+        if !self.has_work() {
+            self.began = None;
         }
     }
 
@@ -95,5 +127,17 @@ impl Transaction {
         self.committed = self.position;
         self.committed_tally = self.tally;
         self.began = None;
+    }
+}
+
+fn place(position: i64, tally: Tally, tag: &str) -> Committed {
+    let note = Note {
+        done: tally,
+        dead: Tally::default(),
+        tag: tag.to_owned(),
+    };
+    Committed {
+        offset: position,
+        metadata: note.to_string(),
     }
 }

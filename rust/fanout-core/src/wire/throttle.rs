@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 use super::patience::TICK;
 use super::Cancel;
 
+/// No broker's word makes us wait longer: its quotas look back over seconds, and a broken answer could say weeks.
+const MOST_MS: u64 = 60_000;
+
 /// How many milliseconds brokers have asked for, over all connections that hold a clone.
 #[derive(Debug, Clone, Default)]
 pub struct Throttled(Arc<AtomicU64>);
@@ -29,6 +32,7 @@ impl Throttle {
         let Ok(millis @ 1..) = u64::try_from(asked_ms) else {
             return;
         };
+        let millis = millis.min(MOST_MS);
         total.0.fetch_add(millis, Relaxed);
         let until = Instant::now() + Duration::from_millis(millis);
         self.0 = self.0.max(Some(until));

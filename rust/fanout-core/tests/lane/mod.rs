@@ -8,7 +8,8 @@ use fanout_core::clock::ManualClock;
 use fanout_core::forward::lane::{Control, Lane, LaneEnd, LanePlan, Seams};
 use fanout_core::forward::memory::MemoryCluster;
 use fanout_core::forward::outbox::Outbox;
-use fanout_core::forward::plan::ForwardLimits;
+use fanout_core::forward::plan::{Delivery, ForwardLimits};
+use fanout_core::forward::seam::Commit;
 use fanout_core::forward::spread::{Spread, Spreading};
 use fanout_core::forward::stats::LaneStats;
 use fanout_core::forward::transaction::TransactionLimits;
@@ -81,6 +82,17 @@ pub(crate) fn run(
     end: i64,
     spreading: Spreading,
 ) -> (LaneEnd, Arc<LaneStats>) {
+    let (_, _, commit) = cluster.seams();
+    run_with((commit, Delivery::ExactlyOnce), cluster, end, spreading)
+}
+
+/// The same with what commits, and the promise that it is made for.
+pub(crate) fn run_with<C: Commit>(
+    (commit, delivery): (C, Delivery),
+    cluster: &MemoryCluster,
+    end: i64,
+    spreading: Spreading,
+) -> (LaneEnd, Arc<LaneStats>) {
     let at = TopicPartition::new("orders", 2);
     let limits = ForwardLimits {
         fetch_bytes: 64 << 10,
@@ -90,7 +102,7 @@ pub(crate) fn run(
         transaction_ms: 500,
         lane_memory_bytes: 1 << 20,
     };
-    let (fetch, produce, commit) = cluster.seams();
+    let (fetch, produce, _) = cluster.seams();
     let seams = Seams {
         fetch,
         produce: Outbox::new(produce, at.clone(), 16 << 10),
@@ -111,6 +123,6 @@ pub(crate) fn run(
     };
     let control = (Control::default(), Arc::new(ManualClock::default()) as _);
     let stats = Arc::<LaneStats>::default();
-    let end = Lane::new(plan, seams, spread, control, stats.clone()).run();
-    (end, stats)
+    let lane = Lane::new(plan, seams, spread, control, stats.clone());
+    (lane.with_delivery(delivery).run(), stats)
 }

@@ -22,7 +22,8 @@ use fanout_core::cluster::ClientSettings;
 use fanout_core::error::{Error, Result};
 use fanout_core::forward::engine::Engine;
 use fanout_core::forward::lane::Outcome;
-use fanout_core::forward::plan::{ForwardLimits, ForwardPlan};
+use fanout_core::forward::plan::{Delivery, ForwardLimits, ForwardPlan};
+use fanout_core::forward::rate::RateLimits;
 use fanout_core::forward::spread::Stamping;
 use fanout_core::route::{Partitioner, Policy};
 use kafka_protocol::messages::ApiKey;
@@ -47,6 +48,7 @@ fn plan(peer: &Peer) -> ForwardPlan {
         client,
         source: answers::SOURCE.to_owned(),
         target: answers::TARGET.to_owned(),
+        delivery: Delivery::ExactlyOnce,
         group: answers::GROUP.to_owned(),
         transactional_prefix: "t".to_owned(),
         partitions: vec![0],
@@ -64,6 +66,7 @@ fn plan(peer: &Peer) -> ForwardPlan {
             transaction_ms: 500,
             lane_memory_bytes: 1 << 20,
         },
+        rates: RateLimits::default(),
     }
 }
 

@@ -120,7 +120,7 @@ impl World for Kafka {
         let target = format!("{}-target", self.name);
         let topic_id = self.client().retry(|client| Ok(client.layout(&target)?.id));
         let topic = (&target[..], topic_id.expect("the topic exists"));
-        let produce = KafkaProduce::new(self.client(), topic, transactions.clone());
+        let produce = KafkaProduce::new(self.client(), topic, Some(transactions.clone()));
         let commit = KafkaCommit::new(self.client(), &self.name, at, transactions);
         (
             Box::new(fetch.expect("the topic exists")),

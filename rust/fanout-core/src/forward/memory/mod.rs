@@ -6,6 +6,7 @@
 //! epoch that grows at every commit, or targets that must be enlisted and an epoch
 //! that stays. Faults are planted one by one.
 
+mod offsets;
 mod store;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+pub use offsets::MemoryOffsets;
 pub use store::Fault;
 use store::{leads, Fate, Store, NOT_LEADER};
 

@@ -170,10 +170,13 @@ impl Store {
         firsts.insert(header.base_sequence, base);
         *next += header.record_count;
         target.next_offset += i64::from(header.record_count);
-        target.log.push(Stored {
-            bytes: bytes.to_vec(),
-            fate: Fate::Open,
-        });
+        let fate = if header.is_transactional() {
+            Fate::Open
+        } else {
+            Fate::Committed
+        };
+        let bytes = bytes.to_vec();
+        target.log.push(Stored { bytes, fate });
         self.end_late();
         (0, base)
     }
