@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from commands import fanout
 from conftest import Topics, unique_name
@@ -16,7 +17,7 @@ from oracle.generate import CODECS, Chunk, Generator
 from oracle.placement import java_placement
 from oracle.prove import Carried, prove
 
-from .lanes import forwarding, settings
+from .lanes import feed, forwarding, read, settings
 from .test_lanes import wait_for
 
 if TYPE_CHECKING:
@@ -84,6 +85,24 @@ def test_at_least_once_carries_everything_without_their_transactions(older_kafka
     expectation = Expectation(recipe=generator.recipe, ledger=generator.ledger, placement=java_placement(3))
     verdict = prove(Carried(bootstrap=bootstrap, source=generator.topic, target=target, group=group), expectation)
     assert verdict.records == 3_500
+
+
+def test_a_target_made_again_under_its_name_is_not_written_to(older_kafka: Kafka, older_topics: Topics) -> None:
+    bootstrap = older_kafka.bootstrap
+    source, target = older_topics("source", 1, KEPT), older_topics("target", 1, KEPT)
+    feed(bootstrap, source, [(0, b"k", b"old")])
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    with forwarding(settings(bootstrap, source, target, end=None)) as (forwarder, ended):
+        wait_for("the old record", lambda: forwarder.stats()[0].position == 1)
+        admin.delete_topics([target])[target].result()
+        wait_for("the name to be free", lambda: target not in admin.list_topics(timeout=10).topics)
+        admin.create_topics([NewTopic(target, 1)])[target].result()
+        older_topics._wait_led(target, 1)
+        feed(bootstrap, source, [(0, b"k", b"new")])
+        wait_for("the lane to end", lambda: bool(ended))
+
+    assert "another one made under its name" in str(ended[0].error)
+    assert read(bootstrap, target) == []
 
 
 def has_committed(forwarder: Forwarder, times: int) -> bool:
