@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-brokers long check format bench instructions build lock clean tools
+.PHONY: help demo test test-brokers long fuzz check format bench instructions build lock clean tools
 
 # rustup installs here, and a login shell may not have seen it yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -19,6 +19,9 @@ MATURIN_TARGET := target/maturin
 export CARGO_TARGET_DIR := target/cargo
 # Lets clippy find an interpreter when PyO3 looks for one.
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
+
+# How long `make fuzz` takes, in seconds.
+FUZZ_S ?= 600
 
 RUST_SOURCES := $(shell find rust -name '*.rs') $(wildcard rust/*/Cargo.toml) Cargo.toml Cargo.lock
 PYTEST := $(BIN)/python -m pytest --timeout 900
@@ -41,6 +44,15 @@ long: build ## tests too long for every change: ten minutes each, on real broker
 test-brokers: build ## what forwarding leans on, on every kind of broker that is promised
 	@for kafka in 4.3.1 4.3.1-tv1 3.9.1; do \
 		echo "Apache Kafka $$kafka"; FANOUT_TEST_KAFKA=$$kafka $(PYTEST) -q $(FORWARDING) || exit 1; done
+
+fuzz: tools ## ten minutes of changed bytes for every reader of strangers' bytes: cargo-fuzz where it is found, else our own
+	@if cargo +nightly fuzz --version >/dev/null 2>&1; then \
+	  for target in $$(cd rust/fanout-core && cargo +nightly fuzz list); do \
+	    mkdir -p target/fuzz/found/$$target; \
+	    (cd rust/fanout-core && CARGO_TARGET_DIR=$(CURDIR)/target/fuzz cargo +nightly fuzz run $$target \
+	      $(CURDIR)/target/fuzz/found/$$target fuzz/corpus/$$target -- -max_total_time=$$(($(FUZZ_S) / 9)) -max_len=65536) || exit 1; \
+	  done; \
+	else cargo run -q --release --locked --package fanout-core --example fuzz -- $(FUZZ_S); fi
 
 check: build ## static only: format, lints, types, the stub, the shape of the source
 	cargo fmt --all --check

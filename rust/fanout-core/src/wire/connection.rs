@@ -11,7 +11,7 @@ use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, Str
 
 use super::patience::{write_all_vectored, Patience, TICK};
 use super::probe::{was_hung_up, Speech};
-use super::shape::{walk, Answered, Part};
+use super::shape::{decode, walk, Answered, Part};
 use super::throttle::{Throttle, Throttled};
 use super::token::fresh_for;
 use super::versions::{name, Versions};
@@ -231,10 +231,9 @@ impl Connection {
         body: &mut Bytes,
         version: i16,
     ) -> Result<R::Response, WireError> {
-        let not_decoded =
-            |problem| self.broken(format!("{} answer not decoded: {problem}", name(R::KEY)));
-        walk(R::shape(version), body).map_err(|problem| not_decoded(problem.to_owned()))?;
-        R::Response::decode(body, version).map_err(|error| not_decoded(error.to_string()))
+        decode::<R>(body, version).map_err(|problem| {
+            self.broken(format!("{} answer not decoded: {problem}", name(R::KEY)))
+        })
     }
 
     /// Takes in how long the broker, as an answer of it said, wants to hear nothing on this connection.

@@ -37,7 +37,7 @@ pub use frame::FramePool;
 pub use sasl::{wants_login, Login};
 pub use scram::Hash;
 pub use secret::Secret;
-pub use shape::{Answered, Part};
+pub use shape::{decode, Answered, Part};
 pub use throttle::Throttled;
 pub use tls::{TlsDial, TlsSettings};
 pub use token::{NoToken, Token, TokenSource, Tokens};

@@ -7,7 +7,8 @@
 //! elements and tagged fields together are bounded, because in memory each is
 //! some hundred bytes and on the wire it may be two.
 
-use kafka_protocol::protocol::Request;
+use bytes::Bytes;
+use kafka_protocol::protocol::{Decodable, Request};
 
 /// Elements of lists and tagged fields in one answer: a topic of 20,000 partitions with three replicas has fewer.
 const MOST_ELEMENTS: u32 = 1 << 18;
@@ -31,6 +32,16 @@ pub enum Part {
     Tags(&'static [(u32, &'static [Part])]),
     /// A list of strings, both behind lengths of the old fixed size.
     OldTexts,
+}
+
+/// Decodes the answer to an `R` asked in `version`, after it was walked.
+///
+/// # Errors
+///
+/// What is wrong, in one clause.
+pub fn decode<R: Answered>(body: &mut Bytes, version: i16) -> Result<R::Response, String> {
+    walk(R::shape(version), body)?;
+    R::Response::decode(body, version).map_err(|error| error.to_string())
 }
 
 /// Walks `body` by `shape`; bytes behind it are allowed, as the crate allows them.

@@ -1,0 +1,4 @@
+//! See `header` in `src/lib.rs`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fanout_fuzz::header(bytes));
