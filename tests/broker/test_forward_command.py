@@ -55,6 +55,7 @@ def test_until_end_names_what_lies_above_it_and_who_holds_it(road: Road) -> None
     ran = fanout(road.bootstrap, *road.arguments("--until", "end")).require()
     assert sum(lane["records"] for lane in ran.document["lanes"]) == 30
     assert ran.document["above_the_end"] == []
+    assert ran.document["metrics"]['fanout_forward_batches_total{way="splice",reason="spread"}'] > 0
     assert len(road.arrived()) == 130
 
 

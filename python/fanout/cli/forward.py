@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -259,6 +260,7 @@ def _answer(
             "group": errand.group,
             "lanes": lanes,
             "above_the_end": above,
+            "metrics": _metrics(stats),
             "skipped": [str(one) for one in carry.skipped],
             **more,
         },
@@ -285,6 +287,18 @@ def _answer(
             ),
         ],
     )
+
+
+def _metrics(stats: Sequence[LaneStats]) -> dict[str, int]:
+    """Counters of the whole process under the names that a metrics page gives them."""
+    batches = Counter[str]()
+    for lane in stats:
+        batches.update(lane.batches)
+    ways = {tuple(way.split(":")): count for way, count in sorted(batches.items())}
+    return {
+        "fanout_forwarded_bytes_total": sum(lane.bytes for lane in stats),
+        **{f'fanout_forward_batches_total{{way="{way}",reason="{why}"}}': count for (way, why), count in ways.items()},
+    }
 
 
 def _lane(end: LaneEnd, carry: Carry, seen: Mapping[int, LaneStats]) -> dict[str, Any]:

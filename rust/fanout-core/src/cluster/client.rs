@@ -204,6 +204,7 @@ impl Client {
                 };
                 self.brokers.insert(broker.node_id.0, address);
             }
+            self.leave_bootstrap();
             let found = layout::read(topic, &response)?;
             self.topics.insert(topic.to_owned(), found);
         }
@@ -307,8 +308,15 @@ impl Client {
                 .map_err(|_| Failure::Stale(format!("port {} is none", found.port)))?,
         };
         self.brokers.insert(found.node_id.0, address);
+        self.leave_bootstrap();
         self.coordinators.insert(id, found.node_id.0);
         Ok(found.node_id.0)
+    }
+
+    /// Drops connections to bootstrap addresses: brokers have told their ids. Kept, each client of each
+    /// lane would hold one that it never uses again.
+    fn leave_bootstrap(&mut self) {
+        self.connections.retain(|(node, _), _| *node >= 0);
     }
 
     /// A broker that a control connection stands to, or the first that can be dialled.
