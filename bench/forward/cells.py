@@ -15,6 +15,7 @@ RUN = fanout("by key, origin header", partitioner="xxh3", origin="run", allotmen
 ROUND_ROBIN = fanout("round-robin", route="round-robin")
 PASS = fanout("whole batches", route="batch")
 UNPACKED = fanout("by key, left unpacked", compression="none")
+AT_LEAST_ONCE = fanout("by key, at-least-once", delivery="at-least-once")
 
 NULL = Mover(name="null forwarder", kind="null")
 """Receives and sends the same bytes, nothing else: see native/src/bin/null.rs."""
@@ -67,7 +68,7 @@ class Cell:
 BASE = Cell(
     name="100 B",
     source=Source(records=2_000_000),
-    movers=(BY_KEY, RUN, ROUND_ROBIN, PASS, NULL, *PEERS),
+    movers=(BY_KEY, RUN, ROUND_ROBIN, PASS, AT_LEAST_ONCE, NULL, *PEERS),
     ceiling=True,
 )
 _B = Source()

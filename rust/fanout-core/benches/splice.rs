@@ -39,7 +39,7 @@ fn parts(group: &mut BenchmarkGroup<'_, WallTime>, bytes: &[u8]) {
 fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("100-byte records");
     group.throughput(Throughput::Elements(u64::from(RECORDS)));
-    let plain = source(Codec::None);
+    let plain = source(Codec::None, 0);
     parts(&mut group, &plain);
     for (name, stamped) in [("splice", false), ("splice with origin", true)] {
         let mut lane = Lane::new();
@@ -48,7 +48,7 @@ fn bench(criterion: &mut Criterion) {
         });
     }
     for codec in [Codec::Lz4, Codec::Zstd, Codec::Snappy, Codec::Gzip] {
-        let packed = source(codec);
+        let packed = source(codec, 0);
         for to in [Codec::None, codec] {
             let mut lane = Lane::new();
             group.bench_function(format!("{codec} to {to} with origin"), |b| {

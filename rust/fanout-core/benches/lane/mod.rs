@@ -32,10 +32,10 @@ fn varint(out: &mut Vec<u8>, value: usize) {
 }
 
 /// Records with a key of 8 bytes and a value of some JSON, 100 bytes together.
-fn records() -> Vec<u8> {
+fn records(first: usize) -> Vec<u8> {
     let mut payload = Vec::new();
     for n in 0..RECORDS as usize {
-        let mixed = n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20;
+        let mixed = (first + n).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20;
         let value = format!(
             r#"{{"order":{mixed:013},"user":"user-{:04}","amount":{:05},"state":"{}","at":{n:08}}}"#,
             mixed % 977,
@@ -56,10 +56,10 @@ fn records() -> Vec<u8> {
     payload
 }
 
-/// The records as a batch, packed with `codec`.
-pub(crate) fn source(codec: Codec) -> Vec<u8> {
+/// The records from number `first` on as a batch, packed with `codec`.
+pub(crate) fn source(codec: Codec, first: usize) -> Vec<u8> {
     let mut header = vec![0; HEADER_LEN];
-    header.extend_from_slice(&records());
+    header.extend_from_slice(&records(first));
     let count = i32::try_from(RECORDS).expect("a thousand");
     let length = i32::try_from(header.len() - 12).expect("small");
     header[8..12].copy_from_slice(&length.to_be_bytes());
