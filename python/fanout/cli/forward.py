@@ -112,9 +112,9 @@ def forward(
     if share:
         raise typer.Exit(_share(session, errand, carry, forwarder))
     commit_start(carry, session.cluster)
-    ends, code = _run(session, carry, forwarder, _Work(forwarder.run, forwarder.stop))
-    session.show(_answer(errand, carry, ends, forwarder.stats()))
-    raise typer.Exit(_exit_code(ends) or code)
+    ran = _run(session, carry, forwarder, _Work(forwarder.run, forwarder.stop))
+    session.show(_answer(errand, carry, ran, forwarder.stats()))
+    raise typer.Exit(_exit_code(ran.ends) or ran.code)
 
 
 def _prepare(session: Session, errand: Errand, skip: Sequence[Place]) -> Carry:
@@ -176,9 +176,19 @@ class _Work(NamedTuple):
     stop: Callable[[], None]
 
 
-def _run(session: Session, carry: Carry, forwarder: Forwarder, work: _Work) -> tuple[Sequence[LaneEnd], int]:
-    """Runs the lanes with their progress shown; how they ended, and the exit code of a clean stop."""
+class _Ran(NamedTuple):
+    """How the lanes ended, the exit code of a clean stop, and what grew meanwhile."""
+
+    ends: Sequence[LaneEnd]
+    code: int
+    grown: Sequence[str]
+
+
+def _run(session: Session, carry: Carry, forwarder: Forwarder, work: _Work) -> _Ran:
+    """Runs the lanes with their progress shown."""
+    from fanout.kafka.growth import Growth
     from fanout.kafka.standstill import Standstill
+    from fanout.kafka.watch import Watch
 
     from .progress import Meter, open_progress
     from .signals import Stoppable
@@ -187,6 +197,7 @@ def _run(session: Session, carry: Carry, forwarder: Forwarder, work: _Work) -> t
     settings = carry.settings
     progress = open_progress(f"{settings.source} to {settings.target}", quiet=session.is_quiet)
     standstill = Standstill(session.cluster, settings.source, forwarder.stats)
+    growth = Growth(session.cluster, settings)
 
     def glance() -> None:
         tick = _tick(carry, forwarder.stats(), meter)
@@ -194,8 +205,10 @@ def _run(session: Session, carry: Carry, forwarder: Forwarder, work: _Work) -> t
 
     running = Stoppable(work.run, work.stop, glance)
     try:
-        with standstill:
-            return running.run(), running.exit_code
+        with Watch(standstill.look, growth.look) as watch:
+            ends = running.run()
+        watch.glance()
+        return _Ran(ends, running.exit_code, growth.lines)
     finally:
         progress.close()
 
@@ -215,9 +228,9 @@ def _share(session: Session, errand: Errand, carry: Carry, forwarder: CoreForwar
     consumer = Consumer(properties, logger=logging.getLogger("fanout.kafka"))
     sharing = Sharing(carry.settings, forwarder, consumer, lambda: is_finished(carry, session.cluster))
     sharing.shares_rate = errand.pace.of_group
-    ends, code = _run(session, carry, forwarder, _Work(sharing.run, sharing.stop))
-    session.show(_answer(errand, carry, ends, forwarder.stats(), moves=sharing.moves))
-    return _exit_code(ends) or code
+    ran = _run(session, carry, forwarder, _Work(sharing.run, sharing.stop))
+    session.show(_answer(errand, carry, ran, forwarder.stats(), moves=sharing.moves))
+    return _exit_code(ran.ends) or ran.code
 
 
 def _tick(carry: Carry, lanes: Sequence[LaneStats], meter: Meter) -> Tick:
@@ -247,11 +260,9 @@ def _exit_code(ends: Sequence[LaneEnd]) -> int:
     return 1 if codes else 0
 
 
-def _answer(
-    errand: Errand, carry: Carry, ends: Sequence[LaneEnd], stats: Sequence[LaneStats], **more: object
-) -> Answer:
+def _answer(errand: Errand, carry: Carry, ran: _Ran, stats: Sequence[LaneStats], **more: object) -> Answer:
     seen = {lane.partition: lane for lane in stats}
-    lanes = [_lane(end, carry, seen) for end in sorted(ends, key=lambda end: end.partition)]
+    lanes = [_lane(end, carry, seen) for end in sorted(ran.ends, key=lambda end: end.partition)]
     above = [str(one) for one in carry.above]
     return Answer(
         document={
@@ -262,6 +273,7 @@ def _answer(
             "above_the_end": above,
             "metrics": _metrics(stats),
             "skipped": [str(one) for one in carry.skipped],
+            "grown": list(ran.grown),
             **more,
         },
         columns=("partition", "from", "to", "records", "outcome", "batches", "error"),
@@ -280,6 +292,7 @@ def _answer(
         after=[
             *(f"skipped on your word: {one}" for one in carry.skipped),
             *(f"left above the end: {line}" for line in above),
+            *ran.grown,
             *(
                 f"partition {one['partition']}: quotas held it back {one['throttled_ms']} ms"
                 for one in lanes

@@ -8,24 +8,18 @@ reader of the partition stands there, a forwarder too, and nothing looks wrong.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Self
-
-from fanout.errors import FanoutError
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from .ports import Cluster, LaneStats, OpenTransaction
 
 __all__ = ["Standstill", "describe"]
 
 logger = logging.getLogger("fanout.forward")
 
-LOOK_S = 5.0
 STILL_S = 30.0
 
 
@@ -42,7 +36,7 @@ def _utc(epoch_ms: int) -> str:
 
 
 class Standstill:
-    """Looks at the lanes every few seconds, on a thread of its own: a question to a broker may take long.
+    """Looks at the lanes.
 
     A lane that stands below the high watermark for 30 s is told of once, at warning, until it moves.
     """
@@ -61,17 +55,6 @@ class Standstill:
         self._lanes = lanes
         self._clock = clock
         self._stands: dict[int, tuple[int, float]] = {}
-        self._over = threading.Event()
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._run, name="fanout-standstill", daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        # Not joined: it may be waiting for a broker, and nobody needs its answer any more.
-        self._over.set()
 
     @property
     def note(self) -> str:
@@ -104,10 +87,3 @@ class Standstill:
             for partition, position in waiting.items()
         }
         return {partition: at for partition, (at, since) in self._stands.items() if now - since >= STILL_S}
-
-    def _run(self) -> None:
-        while not self._over.wait(LOOK_S):
-            try:
-                self.look()
-            except FanoutError as error:
-                logger.debug("nothing was learned of lanes that stand still: %s", error)
