@@ -55,7 +55,7 @@ class ForwardSettings:
     origin: str
     compression: str
     delivery: str = "exactly-once"
-    fetch_bytes: int = 4 * MIB
+    fetch_bytes: int = 2 * MIB
     batch_bytes: int = 64 * 1024
     merge_below_bytes: int = 16 * 1024
     transaction_bytes: int = 32 * MIB
