@@ -146,6 +146,7 @@ impl KafkaCommit {
                     Err(Failure::Wait(reason) | Failure::Stale(reason)) => {
                         Ok(Told::Unclear(reason))
                     }
+                    Err(Failure::Missing(error)) => Ok(Told::Unclear(error.to_string())),
                     told => told,
                 },
             }

@@ -6,10 +6,11 @@ use bytes::{Bytes, BytesMut};
 use fanout_core::wire::Address;
 use kafka_protocol::indexmap::IndexMap;
 use kafka_protocol::messages::{
-    api_versions_response as versions, describe_configs_response as configs,
-    fetch_response as fetch, find_coordinator_response as coordinator,
-    list_offsets_response as list, metadata_response as metadata, offset_fetch_response as offsets,
-    produce_response as produce, txn_offset_commit_response as txn, *,
+    add_partitions_to_txn_response as enlist, api_versions_response as versions,
+    describe_configs_response as configs, fetch_response as fetch,
+    find_coordinator_response as coordinator, list_offsets_response as list,
+    metadata_response as metadata, offset_fetch_response as offsets, produce_response as produce,
+    txn_offset_commit_response as txn, *,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 use kafka_protocol::records::{
@@ -25,12 +26,26 @@ pub(crate) const END: i64 = 10;
 const NODE: BrokerId = BrokerId(1);
 
 /// What of a cluster outlives a request.
-#[derive(Default)]
 pub(crate) struct Cluster {
+    /// Its finalized `transaction.version`.
+    transactions: i16,
     epoch: i16,
     pending: Option<(i64, StrBytes)>,
     committed: Option<(i64, StrBytes)>,
     next: BTreeMap<i32, i64>,
+}
+
+impl Cluster {
+    /// Nothing written yet, with this `transaction.version`.
+    pub(crate) fn with_transactions(version: i16) -> Self {
+        Self {
+            transactions: version,
+            epoch: 0,
+            pending: None,
+            committed: None,
+            next: BTreeMap::new(),
+        }
+    }
 }
 
 /// A body, and whether the request was an `InitProducerId` that names its producer.
@@ -69,7 +84,7 @@ pub(crate) fn answer(
         }};
     }
     match key {
-        ApiKey::ApiVersions => put!(api_versions(code)),
+        ApiKey::ApiVersions => put!(api_versions(cluster, code)),
         ApiKey::Metadata => put!(layout(&read(body, version), address, code)),
         ApiKey::FindCoordinator => put!(found(&read(body, version), address, code)),
         ApiKey::DescribeConfigs => put!(described(code)),
@@ -84,6 +99,8 @@ pub(crate) fn answer(
         ApiKey::Produce => put!(produced(cluster, &read(body, version), code)),
         ApiKey::TxnOffsetCommit => put!(added(cluster, &read(body, version), code)),
         ApiKey::EndTxn => put!(ended(cluster, &read(body, version), code)),
+        ApiKey::AddPartitionsToTxn => put!(enlisted(&read(body, version), code)),
+        ApiKey::AddOffsetsToTxn => put!(AddOffsetsToTxnResponse::default().with_error_code(code)),
         other => panic!("a lane never asks {other:?}"),
     }
     Answered {
@@ -92,7 +109,7 @@ pub(crate) fn answer(
     }
 }
 
-fn api_versions(code: i16) -> ApiVersionsResponse {
+fn api_versions(cluster: &Cluster, code: i16) -> ApiVersionsResponse {
     let offered = [
         (ApiKey::Produce, 0, 13),
         (ApiKey::Fetch, 4, 16),
@@ -105,6 +122,8 @@ fn api_versions(code: i16) -> ApiVersionsResponse {
         (ApiKey::EndTxn, 0, 5),
         (ApiKey::TxnOffsetCommit, 0, 5),
         (ApiKey::DescribeConfigs, 1, 4),
+        (ApiKey::AddPartitionsToTxn, 0, 5),
+        (ApiKey::AddOffsetsToTxn, 0, 4),
     ];
     let offered = offered.map(|(key, least, most)| {
         versions::ApiVersion::default()
@@ -114,7 +133,7 @@ fn api_versions(code: i16) -> ApiVersionsResponse {
     });
     let feature = versions::FinalizedFeatureKey::default()
         .with_name(text("transaction.version"))
-        .with_max_version_level(2);
+        .with_max_version_level(cluster.transactions);
     ApiVersionsResponse::default()
         .with_error_code(code)
         .with_api_keys(offered.to_vec())
@@ -231,11 +250,8 @@ fn fetched(request: &FetchRequest, code: i16) -> FetchResponse {
 
 fn produced(cluster: &mut Cluster, request: &ProduceRequest, code: i16) -> ProduceResponse {
     let topic = &request.topic_data[0];
-    let code = if topic.topic_id == id_of(TARGET) {
-        code
-    } else {
-        100
-    };
+    let is_ours = topic.topic_id == id_of(TARGET) || topic.name.as_str() == TARGET;
+    let code = if is_ours { code } else { 100 };
     let partitions = topic.partition_data.iter().map(|sent| {
         let next = cluster.next.entry(sent.index).or_default();
         let base = *next;
@@ -252,6 +268,7 @@ fn produced(cluster: &mut Cluster, request: &ProduceRequest, code: i16) -> Produ
     });
     let answer = produce::TopicProduceResponse::default()
         .with_topic_id(topic.topic_id)
+        .with_name(topic.name.clone())
         .with_partition_responses(partitions.collect());
     ProduceResponse::default().with_responses(vec![answer])
 }
@@ -280,13 +297,28 @@ fn ended(cluster: &mut Cluster, request: &EndTxnRequest, code: i16) -> EndTxnRes
         90
     };
     if code == 0 {
-        cluster.epoch += 1;
-        cluster.committed = cluster.pending.take().or(cluster.committed.take());
+        cluster.epoch += i16::from(cluster.transactions >= 2);
+        let pending = cluster.pending.take().filter(|_| request.committed);
+        cluster.committed = pending.or(cluster.committed.take());
     }
     EndTxnResponse::default()
         .with_error_code(code)
         .with_producer_id(request.producer_id)
         .with_producer_epoch(cluster.epoch)
+}
+
+fn enlisted(request: &AddPartitionsToTxnRequest, code: i16) -> AddPartitionsToTxnResponse {
+    let topics = request.v3_and_below_topics.iter().map(|topic| {
+        let partitions = topic.partitions.iter().map(|&index| {
+            enlist::AddPartitionsToTxnPartitionResult::default()
+                .with_partition_index(index)
+                .with_partition_error_code(code)
+        });
+        enlist::AddPartitionsToTxnTopicResult::default()
+            .with_name(topic.name.clone())
+            .with_results_by_partition(partitions.collect())
+    });
+    AddPartitionsToTxnResponse::default().with_results_by_topic_v3_and_below(topics.collect())
 }
 
 fn ten_records() -> Bytes {

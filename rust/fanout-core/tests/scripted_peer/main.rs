@@ -28,7 +28,7 @@ use fanout_core::forward::spread::Stamping;
 use fanout_core::route::{Partitioner, Policy};
 use kafka_protocol::messages::ApiKey;
 use peer::{Fault, Peer, Script, Seen};
-use table::{action, Action};
+use table::{action, action_below_version_2, Action};
 
 /// How long an answer may take: what hangs is told from what tries again by twice of it.
 const TIMEOUT: Duration = Duration::from_millis(1_500);
@@ -126,23 +126,22 @@ fn looks_up(key: ApiKey) -> bool {
 }
 
 /// Every code once, then for ever: the first must be met as the table says, the second must end.
-fn hold_to_the_table(key: ApiKey) {
-    let peer = Peer::start();
+fn hold_to_the_table(peer: &Peer, key: ApiKey, action: fn(ApiKey, i16) -> Action) {
     let mut met: BTreeMap<Action, usize> = BTreeMap::new();
     for code in CODES.filter(|&code| code != 0) {
         let expected = action(key, code);
         peer.play(once(key, Fault::Code(code)));
-        let outcome = run(&peer);
+        let outcome = run(peer);
         let actual = done(&outcome, &peer.seen());
         assert_eq!(actual, expected, "{key:?} answered {code}: {outcome:?}");
 
         peer.play(always(key, Fault::Code(code)));
-        let outcome = run(&peer);
+        let outcome = run(peer);
         match (expected, &outcome) {
             (Action::GoOn, Ok(Outcome::End)) => {}
             (Action::Retry | Action::LookUp | Action::Renew, Err(Error::Unreachable { .. })) => {}
             // Unknown for long enough is believed.
-            (Action::LookUp | Action::Retry, Err(Error::Refused { .. }))
+            (Action::Retry | Action::LookUp | Action::Renew, Err(Error::Refused { .. }))
                 if matches!(code, 3 | 100) => {}
             (Action::Halt | Action::Stop | Action::Fenced, Err(_)) => {
                 assert_eq!(done(&outcome, &peer.seen()), expected);
@@ -156,7 +155,15 @@ fn hold_to_the_table(key: ApiKey) {
 
 macro_rules! held {
     ($($name:ident: $key:ident;)+) => {
-        $(#[test] fn $name() { hold_to_the_table(ApiKey::$key); })+
+        $(#[test] fn $name() { hold_to_the_table(&Peer::start(), ApiKey::$key, action); })+
+    };
+}
+
+macro_rules! held_below_version_2 {
+    ($($name:ident: $key:ident;)+) => {
+        $(#[test] fn $name() {
+            hold_to_the_table(&Peer::with_transactions(1), ApiKey::$key, action_below_version_2);
+        })+
     };
 }
 
@@ -172,4 +179,12 @@ held! {
     every_error_of_produce_is_met_as_the_table_says: Produce;
     every_error_of_txn_offset_commit_is_met_as_the_table_says: TxnOffsetCommit;
     every_error_of_end_txn_is_met_as_the_table_says: EndTxn;
+}
+
+held_below_version_2! {
+    below_version_2_every_error_of_add_partitions_is_met_as_the_table_says: AddPartitionsToTxn;
+    below_version_2_every_error_of_add_offsets_is_met_as_the_table_says: AddOffsetsToTxn;
+    below_version_2_every_error_of_produce_is_met_as_the_table_says: Produce;
+    below_version_2_every_error_of_txn_offset_commit_is_met_as_the_table_says: TxnOffsetCommit;
+    below_version_2_every_error_of_end_txn_is_met_as_the_table_says: EndTxn;
 }

@@ -46,7 +46,6 @@ pub(crate) struct Seen {
     pub(crate) met: bool,
 }
 
-#[derive(Default)]
 struct Stage {
     script: Option<Script>,
     cluster: Cluster,
@@ -57,11 +56,17 @@ struct Stage {
 #[derive(Clone)]
 pub(crate) struct Peer {
     pub(crate) address: Address,
+    transactions: i16,
     stage: Arc<Mutex<Stage>>,
 }
 
 impl Peer {
     pub(crate) fn start() -> Self {
+        Self::with_transactions(2)
+    }
+
+    /// A peer whose brokers have finalized this `transaction.version`.
+    pub(crate) fn with_transactions(version: i16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("bound").port();
         let peer = Self {
@@ -69,7 +74,8 @@ impl Peer {
                 host: "127.0.0.1".to_owned(),
                 port,
             },
-            stage: Arc::default(),
+            transactions: version,
+            stage: Arc::new(Mutex::new(Stage::new(None, version))),
         };
         let serving = peer.clone();
         thread::spawn(move || {
@@ -83,10 +89,7 @@ impl Peer {
 
     /// Forgets what was, and follows `script` from now on.
     pub(crate) fn play(&self, script: Script) {
-        *self.stage() = Stage {
-            script: Some(script),
-            ..Stage::default()
-        };
+        *self.stage() = Stage::new(Some(script), self.transactions);
     }
 
     /// Every request since the script began, in the order they came.
@@ -160,6 +163,14 @@ enum Reply {
 }
 
 impl Stage {
+    fn new(script: Option<Script>, transactions: i16) -> Self {
+        Self {
+            script,
+            cluster: Cluster::with_transactions(transactions),
+            seen: Vec::new(),
+        }
+    }
+
     fn fault_for(&mut self, key: ApiKey) -> Option<Fault> {
         let script = self.script.as_mut().filter(|script| script.key == key)?;
         script.times = script.times.checked_sub(1)?;

@@ -65,3 +65,15 @@ pub(crate) fn action(key: ApiKey, code: i16) -> Action {
         _ => Action::Stop,
     }
 }
+
+/// The same where transactions share an epoch.
+pub(crate) fn action_below_version_2(key: ApiKey, code: i16) -> Action {
+    match key {
+        // Asked again, two copies would be on their way, and the later could end another transaction.
+        ApiKey::EndTxn if LATER.contains(&code) || ELSEWHERE.contains(&code) => Action::Renew,
+        ApiKey::AddPartitionsToTxn | ApiKey::AddOffsetsToTxn if UNCLEAR.contains(&code) => {
+            Action::Renew
+        }
+        _ => action(key, code),
+    }
+}
