@@ -6,7 +6,7 @@ use bytes::Bytes;
 use fanout_core::forward::lane::{LaneEnd, Outcome};
 use fanout_core::forward::memory::{Fault, MemoryCluster};
 use fanout_core::forward::plan::Delivery;
-use fanout_core::forward::spread::{Spreading, Stamping};
+use fanout_core::forward::plan::{Spreading, Stamping};
 use fanout_core::note::Note;
 use fanout_core::record::{Origin, Tally};
 use fanout_core::route::{Partitioner, Policy};

@@ -15,7 +15,7 @@ use fanout_core::batch::{Batch, Codec, PassedBatch, Signature};
 use fanout_core::error::Error;
 use fanout_core::forward::lane::Outcome;
 use fanout_core::forward::memory::{Fault, MemoryCluster};
-use fanout_core::forward::spread::{Spreading, Stamping};
+use fanout_core::forward::plan::{Spreading, Stamping};
 use fanout_core::note::Note;
 use fanout_core::record::Tally;
 use fanout_core::route::Policy;

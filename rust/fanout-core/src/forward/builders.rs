@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::carried::{Broken, Carried};
 use super::outbox::Outbox;
+use super::plan::{Spreading, Stamping};
 use super::seam::{Interrupt, Produce, Step};
-use super::spread::{Broken, Carried, Spreading, Stamping};
 use super::stats::{Reason, Way};
 use crate::batch::{
     Batch, BatchBuilder, BatchError, Codec, Packer, PassedBatch, Record, RecordFlaw, Signature,

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::carried::{Broken, Carried};
 pub use super::control::Control;
 use super::outbox::Outbox;
 use super::place::place;
 use super::plan::Delivery;
 use super::rate::Rates;
 use super::seam::{Commit, Fetch, Fetched, Interrupt, Produce, Step};
-use super::spread::{Broken, Carried, Spread};
+use super::spread::Spread;
 use super::stats::{LaneStats, State};
 use super::transaction::{Transaction, TransactionLimits};
 use super::visible::{visible_batches, Visible};

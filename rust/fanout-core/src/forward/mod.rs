@@ -14,6 +14,7 @@
 //! `inspect` says what is wrong with one batch.
 
 mod builders;
+mod carried;
 pub mod commit;
 mod control;
 pub mod crew;

@@ -1,7 +1,6 @@
 //! Whether a batch may travel whole, and if not, why.
 
-use super::plan::ForwardLimits;
-use super::spread::{Spreading, Stamping};
+use super::plan::{ForwardLimits, Spreading, Stamping};
 use super::stats::Reason;
 use super::visible::Visible;
 use crate::batch::{Batch, BatchError, BatchHeader, Codec};

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::rate::RateLimits;
-use super::spread::{Spreading, Stamping};
 use super::transaction::TransactionLimits;
 use crate::batch::Codec;
 use crate::cluster::ClientSettings;
@@ -28,6 +27,28 @@ pub enum Delivery {
     ExactlyOnce,
     /// It is never lost, and twice in the target where a lane was interrupted. It is visible at once.
     AtLeastOnce,
+}
+
+/// What a record gains on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stamping {
+    /// Nothing.
+    None,
+    /// `fanout.origin` with 12 bytes: partition and offset.
+    Run,
+    /// `fanout.origin` with the text `<topic>/<partition>/<offset>`.
+    Text,
+}
+
+/// How records are spread.
+#[derive(Debug, Clone, Copy)]
+pub struct Spreading {
+    /// Which target partition of its lane a record goes to.
+    pub policy: Policy,
+    /// What a record gains.
+    pub stamping: Stamping,
+    /// The codec of produced batches; `None` keeps each source batch's own.
+    pub codec: Option<Codec>,
 }
 
 /// Everything a forward engine needs to know.

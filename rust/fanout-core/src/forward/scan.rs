@@ -140,7 +140,7 @@ impl Scan {
                     Ok(true) => {}
                     Ok(false) => return Ok(offset),
                     Err(error) => {
-                        return Err(super::spread::Broken::at(offset, &error).halted(&self.at))
+                        return Err(super::carried::Broken::at(offset, &error).halted(&self.at))
                     }
                 }
             }

@@ -3,105 +3,17 @@
 use bytes::Bytes;
 
 use super::builders::Builders;
+use super::carried::{Broken, Carried};
 use super::outbox::Outbox;
 use super::pass::Passing;
-use super::plan::ForwardLimits;
+use super::plan::{ForwardLimits, Spreading};
 use super::seam::{Produce, Step};
-use super::stats::{Reason, Way};
 use super::visible::Visible;
-use crate::batch::{Batch, BatchError, BatchHeader, Codec, Unpacker};
+use crate::batch::{Batch, BatchError, Unpacker};
 use crate::cluster::producers::Producer as Owner;
-use crate::error::Error;
 use crate::failpoint;
-use crate::record::{Tally, TopicPartition};
-use crate::route::{Policy, Router};
-
-/// What a record gains on its way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stamping {
-    /// Nothing.
-    None,
-    /// `fanout.origin` with 12 bytes: partition and offset.
-    Run,
-    /// `fanout.origin` with the text `<topic>/<partition>/<offset>`.
-    Text,
-}
-
-/// How records are spread.
-#[derive(Debug, Clone, Copy)]
-pub struct Spreading {
-    /// Which target partition of its lane a record goes to.
-    pub policy: Policy,
-    /// What a record gains.
-    pub stamping: Stamping,
-    /// The codec of produced batches; `None` keeps each source batch's own.
-    pub codec: Option<Codec>,
-}
-
-/// Where a source partition is broken, and what was carried of the batch before that place.
-#[derive(Debug, Clone)]
-pub(super) struct Broken {
-    /// First offset not carried.
-    pub(super) offset: i64,
-    /// Records of the broken batch that were carried.
-    pub(super) carried: Tally,
-    problem: String,
-}
-
-impl Broken {
-    pub(super) fn at(offset: i64, error: &BatchError) -> Self {
-        Self {
-            offset,
-            carried: Tally::default(),
-            problem: error.to_string(),
-        }
-    }
-
-    /// The same place, with what was carried of its batch.
-    pub(super) fn after(self, carried: Tally) -> Self {
-        Self { carried, ..self }
-    }
-
-    pub(super) fn halted(self, at: &TopicPartition) -> Error {
-        Error::Halted {
-            at: at.clone(),
-            offset: self.offset,
-            problem: format!("the batch there is broken: {}", self.problem),
-            remedy: format!(
-                "everything before it was forwarded and nothing is skipped: restore the partition from a replica, or have a plain forward leave this one batch out: --skip {}:{}@{}",
-                at.topic, at.partition, self.offset
-            ),
-        }
-    }
-}
-
-/// What became of one source batch.
-#[derive(Debug)]
-pub(super) struct Carried {
-    pub(super) tally: Tally,
-    /// Reserved headers from outside that were left out.
-    pub(super) stripped: u64,
-    pub(super) next: i64,
-    pub(super) way: Way,
-    pub(super) reason: Reason,
-}
-
-impl Carried {
-    /// Nothing yet of a batch that is opened because of `reason`.
-    fn opened(header: &BatchHeader, reason: Reason) -> Self {
-        let way = match header.codec() {
-            Codec::None => Way::Splice,
-            Codec::Gzip | Codec::Snappy | Codec::Lz4 | Codec::Zstd => Way::Transcode,
-        };
-        Self {
-            tally: Tally::default(),
-            stripped: 0,
-            next: header.next_offset(),
-            way,
-            reason,
-        }
-    }
-}
+use crate::record::TopicPartition;
+use crate::route::Router;
 
 /// Spreads the batches of one lane's source over its targets.
 pub struct Spread {

@@ -6,8 +6,8 @@
 
 use std::collections::BTreeSet;
 
+use super::carried::Broken;
 use super::seam::{Aborted, Fetched};
-use super::spread::Broken;
 use crate::batch::{Batch, BatchError, Batches};
 
 /// A batch to carry, or the place where the source is broken.
