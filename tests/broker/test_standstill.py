@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def test_a_lane_held_by_an_open_transaction_names_its_holder_once(
     kafka: Kafka, topics: Topics, caplog: pytest.LogCaptureFixture
 ) -> None:
-    source, target = topics("source"), topics("target", 2)
+    source, target = topics("source", 1, {"retention.ms": "-1"}), topics("target", 2)
     generator = Generator(kafka.bootstrap, source, Recipe(keys=20))
     generator.write(Chunk(records=10))
     opened = datetime.now(UTC)
