@@ -46,12 +46,13 @@ def draw(result: Result) -> str:
     scale = Scale(bars[0][1] / 2, bars[-1][1] * 1.1)
     source = result.subjects[0].source
     what = f"{source.record_bytes}-byte records, {source.partitions} → {source.targets} partitions, batches of"
+    packed = "uncompressed" if source.codec == "none" else source.codec
     height = TOP + ROW * len(bars) + BOTTOM
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" style="{STYLE}">',
         f'<rect width="{WIDTH}" height="{height}" fill="white"/>',
         '<text x="12" y="24" font-weight="bold">CPU seconds of the process for a million records (log scale)</text>',
-        f'<text x="12" y="44" fill="#555">{what} {source.batch_records}, {source.codec} compression; median</text>',
+        f'<text x="12" y="44" fill="#555">{what} {source.batch_records}, {packed}; median</text>',
         *_grid(scale, height),
         *(line for number, bar in enumerate(bars) for line in _bar(scale, number, bar)),
         "</svg>",
