@@ -205,9 +205,8 @@ def _run(session: Session, carry: Carry, forwarder: Forwarder, work: _Work) -> _
 
     running = Stoppable(work.run, work.stop, glance)
     try:
-        with Watch(standstill.look, growth.look) as watch:
+        with Watch(standstill.look, growth.look):
             ends = running.run()
-        watch.glance()
         return _Ran(ends, running.exit_code, growth.lines)
     finally:
         progress.close()

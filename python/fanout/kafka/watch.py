@@ -18,32 +18,39 @@ logger = logging.getLogger("fanout.forward")
 
 LOOK_S = 5.0
 
+LAST_LOOK_S = 0.5
+"""How long the last look may hold an end up: a cluster that is silent answers neither it nor anybody else."""
+
 
 class Watch:
-    """Calls each of `looks` in turn; one that raises FanoutError has learned nothing and is called again."""
+    """Calls each of `looks` in turn; one that raises FanoutError has learned nothing and is called again.
+
+    Leaving it takes a last look, for what has happened since the one before.
+    """
 
     def __init__(self, *looks: Callable[[], None]) -> None:
         self._looks: Sequence[Callable[[], None]] = looks
         self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="fanout-watch", daemon=True)
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self._run, name="fanout-watch", daemon=True).start()
+        self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Not joined: it may be waiting for a broker, and nobody needs its answer any more.
         self._over.set()
+        self._thread.join(LAST_LOOK_S)
 
-    def glance(self) -> None:
-        """Takes each look once, now."""
+    def _run(self) -> None:
+        while not self._over.wait(LOOK_S):
+            self._glance()
+        self._glance()
+
+    def _glance(self) -> None:
         for look in self._looks:
             try:
                 look()
             except FanoutError as error:
                 logger.debug("nothing was learned by looking: %s", error)
-
-    def _run(self) -> None:
-        while not self._over.wait(LOOK_S):
-            self.glance()
