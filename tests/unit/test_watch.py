@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+
 from fanout.errors import UnreachableError
 from fanout.kafka import watch
 from fanout.kafka.watch import Watch
