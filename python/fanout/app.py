@@ -11,7 +11,6 @@ An application: handlers, each for the records of one topic.
 
 from __future__ import annotations
 
-import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -19,14 +18,19 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from fanout.errors import ConfigError
+from fanout.message import Message
 from fanout.outcome import Backoff
+from fanout.signature import admits_none, is_async, needed_parameters, value_hint
 
-__all__ = ["App", "Decode", "Handler", "OrderBy"]
+__all__ = ["App", "Decode", "DedupKey", "Handler", "OrderBy"]
 
 OrderBy = Literal["key", "partition", "none"]
 
 Decode = type | Literal["json"] | Callable[[bytes], Any]
 """`bytes`, `str`, `"json"`, a pydantic model, or a function of the bytes."""
+
+DedupKey = Literal["origin", "content"] | str | Callable[[Message], str | bytes]
+"""What makes two records the same: `"json:/order/id"`, `"header:ce_id"`, `"origin"`, `"content"`, or a function."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -42,6 +46,7 @@ class Handler:
     topic: str
     function: Callable[..., Any]
     decode: Decode = bytes
+    dedup_key: DedupKey = "origin"
     order_by: OrderBy = "key"
     concurrency: int = DEFAULT_CONCURRENCY
     timeout_s: float | None = None
@@ -53,10 +58,10 @@ class Handler:
 
     def __post_init__(self) -> None:
         self._check()
-        parameters = _positional(self.function, self.topic)
-        object.__setattr__(self, "is_async", _is_async(self.function))
-        object.__setattr__(self, "wants_message", len(parameters) == 2)
-        object.__setattr__(self, "takes_none", _admits_none(self.function, parameters[0]))
+        needed = needed_parameters(self.function, f"handler of {self.topic}", ("(value)", "(value, message)"))
+        object.__setattr__(self, "is_async", is_async(self.function))
+        object.__setattr__(self, "wants_message", len(needed) == 2)
+        object.__setattr__(self, "takes_none", admits_none(value_hint(self.function, needed[0])))
         if self.timeout_s is not None and not self.is_async:
             raise ConfigError("timeout", f"the handler of {self.topic} runs in a thread, which nothing can stop: "
                               "make it `async def`, or leave the timeout to its own calls")  # fmt: skip
@@ -70,6 +75,7 @@ class Handler:
             raise ConfigError("timeout", f"is in seconds and above 0, not {self.timeout_s}")
         if not (callable(self.decode) or self.decode == "json"):
             raise ConfigError("decode", f'{self.decode!r} is none of bytes, str, "json", a model, a function')
+        _check_dedup_key(self.dedup_key)
 
 
 class App:
@@ -89,6 +95,7 @@ class App:
         topic: str,
         *,
         decode: Decode = bytes,
+        key: DedupKey = "origin",
         order_by: OrderBy = "key",
         concurrency: int = DEFAULT_CONCURRENCY,
         timeout: float | None = None,
@@ -97,9 +104,12 @@ class App:
     ) -> Callable[[F], F]:
         """Makes a function the handler of `topic`. It takes the decoded value, and the `Message` if it asks for two.
 
-        `order_by`: records of one key, or of one partition, run one at a time. `concurrency`: how many records run
-        at once in each process. `timeout`: seconds one attempt may take. `dlq`: where dead letters go, which must
-        exist; None keeps a record that cannot be handled in its place, and all behind it in its order.
+        `key`: what makes two records the same where repeats are suppressed: a member of the JSON value
+        (`"json:/order/id"`), a header (`"header:ce_id"`), where it was first written (`"origin"`), all it holds
+        (`"content"`: equal records collapse), or a function of the `Message`. `order_by`: records of one key, or of
+        one partition, run one at a time. `concurrency`: how many records run at once in each process. `timeout`:
+        seconds one attempt may take. `dlq`: where dead letters go, which must exist; None keeps a record that cannot
+        be handled in its place, and all behind it in its order.
 
         Raises ConfigError at once for what cannot work.
         """
@@ -111,6 +121,7 @@ class App:
                 topic=topic,
                 function=function,
                 decode=decode,
+                dedup_key=key,
                 order_by=order_by,
                 concurrency=concurrency,
                 timeout_s=timeout,
@@ -125,27 +136,10 @@ class App:
         return f"App({self.name!r}, topics={sorted(self._handlers)})"
 
 
-def _positional(function: Callable[..., Any], topic: str) -> list[inspect.Parameter]:
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    parameters = [one for one in inspect.signature(function).parameters.values() if one.kind in kinds]
-    needed = [one for one in parameters if one.default is one.empty]
-    if len(needed) not in (1, 2):
-        raise ConfigError(
-            f"handler of {topic}", f"takes (value) or (value, message), not {inspect.signature(function)}"
-        )
-    return needed
-
-
-def _is_async(function: Callable[..., Any]) -> bool:
-    call = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004
-    return inspect.iscoroutinefunction(call)
-
-
-def _admits_none(function: Callable[..., Any], value: inspect.Parameter) -> bool:
-    """Whether a tombstone may be handed over: yes unless the annotation of the value says otherwise."""
-    try:
-        hint = typing.get_type_hints(function).get(value.name, Any)
-    except (NameError, TypeError):
-        # Names that exist for the type checker alone cannot be looked up; what was written still can.
-        return value.annotation is value.empty or "None" in str(value.annotation)
-    return hint is Any or hint is object or hint is type(None) or type(None) in typing.get_args(hint)
+def _check_dedup_key(key: DedupKey) -> None:
+    if callable(key) or key in ("origin", "content"):
+        return
+    kind, _, rest = str(key).partition(":")
+    if (kind == "json" and rest.startswith("/")) or (kind == "header" and rest):
+        return
+    raise ConfigError("key", f'{key!r} is none of "json:/path", "header:name", "origin", "content", a function')

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PYTHON_LAYERS = (
     ("errors", "_fanout"),
-    ("config", "message", "outcome"),
+    ("config", "message", "outcome", "signature"),
     ("kafka", "app"),
     ("dedup", "work", "testing"),
     ("drain", "replay", "lost", "audit"),

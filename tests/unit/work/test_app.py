@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import pytest
 from pydantic import BaseModel
@@ -34,7 +35,9 @@ def test_a_handler_knows_how_it_is_to_be_called() -> None:
     assert (orders.dead_letters, clicks.dead_letters) == ("dlq.orders", None)
 
 
-@pytest.mark.parametrize("takes", ["order", "order: Any", "order: object", "order: bytes | None", "order: 'Any'"])
+@pytest.mark.parametrize(
+    "takes", ["order", "order: Any", "order: object", "order: bytes | None", "order: 'Any'", "order: 'Hidden | None'"]
+)
 def test_a_value_without_another_promise_may_be_none(takes: str) -> None:
     app = App("billing")
     names: dict[str, Any] = {"app": app, "Any": Any}
@@ -58,6 +61,10 @@ def test_an_object_with_an_async_call_is_an_async_handler() -> None:
         ({"concurrency": 0}, "concurrency"),
         ({"timeout": 0}, "timeout"),
         ({"decode": "yaml"}, "decode"),
+        ({"key": "order.id"}, "key"),
+        ({"key": "json:order"}, "key"),
+        ({"key": "header:"}, "key"),
+        ({"key": None}, "key"),
     ],
 )
 def test_a_wrong_option_is_refused_under_its_own_name(options: dict[str, Any], said: str) -> None:
@@ -65,6 +72,34 @@ def test_a_wrong_option_is_refused_under_its_own_name(options: dict[str, Any], s
 
     with pytest.raises(ConfigError, match=f"^{said}: "):
         App("billing").handler("orders", **options)(handle)
+
+
+@pytest.mark.parametrize("key", ["json:/order/id", "header:ce_id", "origin", "content", lambda msg: msg.value.id])
+def test_a_handler_says_what_makes_two_records_the_same(key: Any) -> None:
+    app = App("billing")
+    app.handler("orders", key=key)(lambda order: None)  # noqa: ARG005
+    app.handler("clicks")(lambda click: None)  # noqa: ARG005
+    assert app.handlers["orders"].dedup_key == key
+    assert app.handlers["clicks"].dedup_key == "origin"
+
+
+class Desk:
+    """Handlers that are not plain functions."""
+
+    async def take(self, order: Order, msg: Message) -> None: ...
+
+    async def __call__(self, prefix: str, order: Order | None) -> None: ...
+
+
+def test_methods_partials_and_objects_are_handlers() -> None:
+    app, desk = App("billing"), Desk()
+    app.handler("method")(desk.take)
+    app.handler("partial")(partial(desk, "x"))
+    app.handler("keyword")(partial(desk.take, msg=cast("Message", None)))
+    method, wrapped, keyword = (app.handlers[topic] for topic in ("method", "partial", "keyword"))
+    assert (method.is_async, method.wants_message, method.takes_none) == (True, True, False)
+    assert (wrapped.is_async, wrapped.wants_message, wrapped.takes_none) == (True, False, True)
+    assert (keyword.is_async, keyword.wants_message, keyword.takes_none) == (True, False, False)
 
 
 def test_a_timeout_of_a_thread_is_refused_because_nothing_can_stop_it() -> None:
