@@ -77,7 +77,42 @@ async def leave(value: bytes, msg: Message) -> None:
     note("end", msg)
 
 
-BEHAVIOURS = {each.__name__: each for each in (nap, poison, block, plain, leave)}
+class Gate:
+    """Opens, for good, when so many stand before it as records may be handled at once."""
+
+    def __init__(self, width: int) -> None:
+        self._missing = width
+        self._open = asyncio.Event()
+
+    async def pass_through(self) -> None:
+        """Waits for the others. Those that come later find it open."""
+        self._missing -= 1
+        if self._missing <= 0:
+            self._open.set()
+        await self._open.wait()
+
+
+GATE = Gate(TOLD.get("concurrency", 0))
+
+
+async def gather(_value: bytes, msg: Message) -> None:
+    """Ends once as many records are handled at once as may be."""
+    note("begin", msg)
+    await GATE.pass_through()
+    note("end", msg)
+
+
+async def cursed(value: bytes, msg: Message) -> None:
+    """Never manages the records it was told of."""
+    note("begin", msg)
+    await asyncio.sleep(random.uniform(*TOLD["sleep_s"]))
+    if int(value) in CURSED:
+        raise LookupError(f"cursed {value.decode()}")
+    note("end", msg)
+
+
+CURSED = frozenset(TOLD.get("cursed", ()))
+BEHAVIOURS = {each.__name__: each for each in (nap, poison, block, plain, leave, gather, cursed)}
 
 app.handler(
     TOLD["topic"],

@@ -35,20 +35,26 @@ class Line(NamedTuple):
 
 @dataclass
 class Handled:
-    """What handlers logged, read again at each look."""
+    """What handlers logged; each look reads what came since the one before."""
 
     path: Path
+    _lines: list[Line] = field(default_factory=list)
+    _read: int = 0
 
     def lines(self) -> list[Line]:
         """Every whole line so far."""
         if not self.path.exists():
             return []
-        text = self.path.read_text(encoding="utf-8")
-        whole = text[: text.rfind("\n") + 1]
-        return [
+        with self.path.open("rb") as log:
+            log.seek(self._read)
+            fresh = log.read()
+        whole = fresh[: fresh.rfind(b"\n") + 1]
+        self._read += len(whole)
+        self._lines += [
             Line(kind, int(pid), key, int(sequence), name, int(attempt))
-            for kind, pid, key, sequence, name, attempt in map(str.split, whole.splitlines())
+            for kind, pid, key, sequence, name, attempt in map(str.split, whole.decode().splitlines())
         ]
+        return self._lines
 
     def ended(self) -> Counter[str]:
         """How often each record was handled to its end, by id."""

@@ -1,0 +1,175 @@
+"""Worker processes that die in the middle of their handlers, and what that cost."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from broker.working import Handled, Line, committed, ends, settings_of, writer
+from fanout.work.supervisor import Supervisor
+from oracle.effects import Effect, check_effects
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from confluent_kafka import KafkaError, Message
+
+    from oracle.verdict import Verdict
+
+__all__ = ["Job", "Kill", "Toll", "fill", "toll_of", "workers"]
+
+COOPERATIVE = {"partition.assignment.strategy": "cooperative-sticky", "session.timeout.ms": "6000"}
+"""Those who live keep their partitions, and what a killed one held waits as short as a broker allows by default."""
+
+Acknowledged = dict[tuple[bytes, int], tuple[int, int]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kill:
+    """A killed worker: how many of its handlers ran, and its records that no commit covered.
+
+    `line` is where the handlers' log stood: what comes later knows that this process is gone.
+    """
+
+    pid: int
+    running: int
+    in_flight: int
+    line: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A topic and its group: what the broker acknowledged there, and what handlers logged."""
+
+    bootstrap: str
+    topic: str
+    group: str
+    handled: Handled
+    acknowledged: Acknowledged
+
+    def places(self) -> dict[int, int]:
+        """Where the group stands."""
+        return committed(self.bootstrap, self.group, self.topic)
+
+    def is_finished(self) -> bool:
+        """Whether everything is committed."""
+        return self.places() == ends(self.bootstrap, self.topic)
+
+    def busy(self, pids: Iterable[int]) -> dict[int, set[str]]:
+        """Records whose handlers run now, by those of the processes that have any."""
+        running: dict[int, set[str]] = {pid: set() for pid in pids}
+        for line in self.handled.lines():
+            if line.pid in running:
+                (running[line.pid].add if line.kind == "begin" else running[line.pid].discard)(line.id)
+        return {pid: records for pid, records in running.items() if records}
+
+    def kill(self, pid: int) -> Kill:
+        """SIGKILL, and a look at what it held before the group misses it: until then nobody else commits for it."""
+        os.kill(pid, signal.SIGKILL)
+        places = self.places()
+        lines = self.handled.lines()
+        begun = {line.id for line in lines if line.pid == pid and line.kind == "begin"}
+        in_flight = sum(_offset(name) >= places.get(_partition(name), 0) for name in begun)
+        return Kill(pid=pid, running=len(self.busy([pid]).get(pid, ())), in_flight=in_flight, line=len(lines))
+
+    def kill_busy(self, pids: Iterable[int], dice: random.Random) -> list[Kill]:
+        """Kills one that is in its handlers; nobody if none is."""
+        candidates = sorted(self.busy(pids))
+        return [self.kill(dice.choice(candidates))] if candidates else []
+
+    def passed_unfinished(self, otherwise: Callable[[], Iterable[str]] = tuple) -> list[str]:
+        """Records below a commit that neither ended nor are among `otherwise`, which is asked after the commit."""
+        places = self.places()
+        done = self.handled.ended().keys() | set(otherwise())
+        passed = (f"{self.topic}/{p}/{offset}" for p, place in places.items() for offset in range(place))
+        return [name for name in passed if name not in done]
+
+    def verdict(self) -> Verdict:
+        """Every record handled, each key's completions in order."""
+        done = (line for line in self.handled.lines() if line.kind == "end")
+        effects = (Effect(line.key.encode(), line.sequence, (_partition(line.id), _offset(line.id))) for line in done)
+        return check_effects(effects, self.acknowledged)
+
+
+@dataclass
+class Toll:
+    """What a log shows of the kills.
+
+    repeats: records that were begun again, by the process that had begun them before.
+    overlapping: records begun while another of their key ran in a process that lived.
+    """
+
+    repeats: Counter[int] = field(default_factory=Counter)
+    overlapping: list[str] = field(default_factory=list)
+
+    def of_survivors(self, kills: Sequence[Kill]) -> int:
+        """Repeats that no kill explains."""
+        return self.repeats.total() - sum(self.repeats[pid] for pid in {kill.pid for kill in kills})
+
+    def report(self, kills: Sequence[Kill]) -> None:
+        """One line a kill."""
+        for number, kill in enumerate(kills, start=1):
+            repeats = self.repeats[kill.pid]
+            print(f"kill {number}: {kill.running} handlers ran, {kill.in_flight} in flight, {repeats} repeated")
+
+
+def toll_of(lines: Iterable[Line], kills: Sequence[Kill]) -> Toll:
+    """Replays a log in which every record has a key."""
+    died_at = {kill.pid: kill.line for kill in kills}
+    toll, beginner, running = Toll(), dict[str, int](), dict[str, int]()
+    for number, line in enumerate(lines):
+        if line.kind == "end":
+            running.pop(line.key, None)
+            continue
+        if line.id in beginner:
+            toll.repeats[beginner[line.id]] += 1
+        holder = running.get(line.key)
+        if holder is not None and number < died_at.get(holder, number + 1):
+            toll.overlapping.append(line.id)
+        beginner[line.id] = running[line.key] = line.pid
+    return toll
+
+
+def fill(bootstrap: str, topic: str, records: Iterable[tuple[bytes | None, int]]) -> Acknowledged:
+    """Appends records of a key and a sequence number; returns where the broker put each."""
+    acknowledged: Acknowledged = {}
+    producer = writer(bootstrap)
+
+    def delivered(error: KafkaError | None, message: Message[bytes, bytes]) -> None:
+        assert error is None, error
+        partition, offset = message.partition(), message.offset()
+        assert partition is not None
+        assert offset is not None
+        acknowledged[message.key() or b"-", int(message.value() or b"")] = (partition, offset)
+
+    for key, sequence in records:
+        producer.produce(topic, key=key, value=str(sequence).encode(), on_delivery=delivered)
+        producer.poll(0)
+    assert producer.flush(60) == 0
+    return acknowledged
+
+
+@contextmanager
+def workers(job: Job, consumer: Mapping[str, str] | None = None, **more: Any) -> Iterator[Supervisor]:
+    """Workers over the job; they are killed at the end if they still run."""
+    settings = settings_of(job.bootstrap, job.group, {**COOPERATIVE, **(consumer or {})}, **more)
+    supervisor = Supervisor(settings)
+    supervisor.check()
+    supervisor.start()
+    try:
+        yield supervisor
+    finally:
+        supervisor.abort()
+
+
+def _partition(name: str) -> int:
+    return int(name.rsplit("/", 2)[1])
+
+
+def _offset(name: str) -> int:
+    return int(name.rsplit("/", 1)[1])
