@@ -1,0 +1,136 @@
+"""Claims in Redis, or a server that speaks its language: for workers on many hosts."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import hiredis
+
+from .scripts import ASK, COMPLETE, FOREIGN, KEYS, RELEASE
+from .store import Answer, Claim, Completion, Entry, StoreError, owner_of
+from .wire import Line
+
+__all__ = ["OWNERS", "RedisStore"]
+
+logger = logging.getLogger("fanout.dedup")
+
+OWNERS = b"fanout:w:"
+"""Owner keys stand behind this."""
+
+SCANNED = 1_000
+MAX_NAMED = 100
+
+_ANSWERS: dict[Any, Answer | bytes] = {**{int(answer): answer for answer in Answer}, FOREIGN: b"?"}
+"""What is none of ours counts as held by nobody who lives, and is never taken over."""
+
+_COMPLETIONS = {int(completion): completion for completion in Completion}
+
+
+class RedisStore:
+    """A `DedupStore` on one server, or on the master that Sentinels name."""
+
+    def __init__(self, line: Line, window_s: float) -> None:
+        self._line = line
+        self._window = b"%d" % max(1, round(window_s * 1000))
+        self._named: set[bytes] = set()
+
+    def renew(self, owner: str, life_s: float) -> None:
+        self._line.call("SET", OWNERS + owner.encode(), "1", "PX", round(life_s * 1000))
+
+    def alive(self, owners: Sequence[bytes]) -> set[bytes]:
+        found = self._run([_packed(b"EXISTS", OWNERS + owner) for owner in owners])
+        return {owner for owner, lives in zip(owners, found, strict=True) if lives}
+
+    def retire(self, owner: str) -> None:
+        self._line.call("DEL", OWNERS + owner.encode())
+
+    def ask(self, claims: Sequence[Claim], gone: Sequence[bytes]) -> list[Answer | bytes]:
+        call, window = ASK.call, self._window
+        answers = self._run(
+            [call(key, token, hash_, dead, window) for (key, token, hash_), dead in zip(claims, gone, strict=True)]
+        )
+        if FOREIGN in answers:
+            self._name_foreign([one.key for one, answer in zip(claims, answers, strict=True) if answer == FOREIGN])
+        return [_ANSWERS.get(answer, answer) for answer in answers]
+
+    def complete(self, claims: Sequence[Claim]) -> list[Completion]:
+        call, window = COMPLETE.call, self._window
+        answers = self._run([call(key, token, hash_, window) for key, token, hash_ in claims])
+        return [_COMPLETIONS[answer] for answer in answers]
+
+    def release(self, claims: Sequence[Claim]) -> None:
+        self._run([RELEASE.call(one.key, one.token) for one in claims])
+
+    def look(self, keys: Sequence[bytes]) -> list[Entry | None]:
+        values = self._run([_packed(b"GET", KEYS + key) for key in keys])
+        lives = self._run([_packed(b"PTTL", KEYS + key) for key in keys])
+        return [self._entry(*found) for found in zip(keys, values, lives, strict=True)]
+
+    def forget(self, keys: Sequence[bytes]) -> int:
+        return sum(self._run([_packed(b"DEL", KEYS + key) for key in keys]))
+
+    def keys(self, prefix: bytes) -> Iterator[bytes]:
+        yield from (key.removeprefix(KEYS) for key in self._scan(KEYS + prefix))
+
+    def owners(self) -> list[str]:
+        return sorted(key.removeprefix(OWNERS).decode() for key in self._scan(OWNERS))
+
+    def close(self) -> None:
+        self._line.close()
+
+    def call(self, *command: str) -> Any:
+        """Any other command, for whoever looks at the server itself."""
+        return self._line.call(*command)
+
+    def _run(self, commands: list[bytes]) -> list[Any]:
+        answers = self._line.exchange(commands)
+        error = next((answer for answer in answers if isinstance(answer, hiredis.ReplyError)), None)
+        if error is not None and str(error).startswith("NOSCRIPT"):
+            # All once more: the commands that did run are answered as they were before.
+            for script in (ASK, COMPLETE, RELEASE):
+                self._line.call("SCRIPT", "LOAD", script.text)
+            answers = self._line.exchange(commands)
+            error = next((answer for answer in answers if isinstance(answer, hiredis.ReplyError)), None)
+        if error is not None:
+            # Another server may hold the address by the next call: read-only and loading ones are soon replaced.
+            self._line.close()
+            raise StoreError(f"Redis: {error}") from error
+        return answers
+
+    def _scan(self, prefix: bytes) -> Iterator[bytes]:
+        pattern = b"".join(b"\\" + bytes([byte]) if byte in b"*?[]\\^-" else bytes([byte]) for byte in prefix) + b"*"
+        cursor, seen = b"0", set[bytes]()
+        while True:
+            cursor, found = self._line.call("SCAN", cursor, "MATCH", pattern, "COUNT", SCANNED)
+            yield from (key for key in found if key not in seen)
+            seen.update(found)
+            if cursor == b"0":
+                return
+
+    def _entry(self, key: bytes, value: Any, life_ms: int) -> Entry | None:
+        if value is None or value[:1] not in (b"L", b"D"):
+            return None
+        held, _, hash_ = value[1:].partition(b" ") if value[:1] == b"L" else (b"", b"", value[1:])
+        owner = owner_of(held) if held else None
+        return Entry(
+            key=key,
+            state="claimed" if owner else "done",
+            owner=None if owner is None else owner.decode(errors="replace"),
+            is_owner_alive=owner is not None and bool(self.alive([owner])),
+            hash=hash_,
+            expires_s=life_ms / 1000,
+        )
+
+    def _name_foreign(self, keys: list[bytes]) -> None:
+        for key in keys:
+            if key not in self._named and len(self._named) < MAX_NAMED:
+                self._named.add(key)
+                logger.error(
+                    "%r in Redis holds what is none of ours; its record waits until that is deleted", KEYS + key
+                )
+
+
+def _packed(*words: bytes) -> bytes:
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)

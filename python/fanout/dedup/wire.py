@@ -1,0 +1,170 @@
+"""
+One connection to Redis over which a whole batch goes in one piece.
+
+redis-py makes the connection: address, TLS, login, Sentinel. Then the socket is written and read here, through hiredis'
+reader: redis-py's own pipeline costs more a command than the whole of the rest of a claim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import hiredis
+import redis
+from redis.backoff import NoBackoff
+from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection, parse_url
+from redis.retry import Retry
+from redis.sentinel import Sentinel, SentinelConnectionPool, SentinelManagedConnection, SentinelManagedSSLConnection
+
+from fanout.errors import ConfigError
+
+from .store import StoreError
+
+__all__ = ["Line", "connector"]
+
+TIMEOUT_S = 2.0
+"""How long one answer may take. A batch that got none is sent again, and does no harm."""
+
+AT_ONCE = 1_000
+"""Commands a piece: their answers fit into the socket's buffers, so neither side waits for the other to read."""
+
+READ_BYTES = 1 << 16
+
+OPTIONS: dict[str, Any] = {
+    "protocol": 2,
+    "retry": Retry(NoBackoff(), 0),  # who asks knows better when to try again
+    "socket_connect_timeout": TIMEOUT_S,
+    "socket_timeout": TIMEOUT_S,
+}
+
+SENTINEL_PORT = 26379
+
+
+class _Batches:
+    """Beside one of redis-py's connections: the same socket, a batch at a time."""
+
+    _sock: Any
+
+    def exchange(self, packed: bytes, count: int) -> list[Any]:
+        """Sends packed commands and returns as many answers, errors among them as values."""
+        reader = hiredis.Reader()
+        answers: list[Any] = []
+        self._sock.sendall(packed)
+        while len(answers) < count:
+            received = self._sock.recv(READ_BYTES)
+            if not received:
+                raise ConnectionResetError("the server closed the connection")
+            reader.feed(received)
+            while (answer := reader.gets()) is not False:
+                answers.append(answer)
+        return answers
+
+
+class _Plain(_Batches, Connection):
+    """TCP."""
+
+
+class _Tls(_Batches, SSLConnection):
+    """TLS."""
+
+
+class _Unix(_Batches, UnixDomainSocketConnection):
+    """A socket of this host."""
+
+
+class _Watched(_Batches, SentinelManagedConnection):
+    """The master that Sentinels name."""
+
+
+class _WatchedTls(_Batches, SentinelManagedSSLConnection):
+    """The same over TLS."""
+
+
+class AnyConnection(Protocol):
+    """What all of them are."""
+
+    def connect(self) -> None: ...
+    def disconnect(self) -> None: ...
+    def exchange(self, packed: bytes, count: int) -> list[Any]: ...
+
+
+class Line:
+    """Sends batches of commands; connects when it has to. StoreError for whatever keeps a batch from its answers."""
+
+    def __init__(self, make: Callable[[], AnyConnection]) -> None:
+        self._make = make
+        self._connection: AnyConnection | None = None
+
+    def exchange(self, commands: Sequence[bytes]) -> list[Any]:
+        """An answer each. An error in an answer is a value of `hiredis.ReplyError`."""
+        answers: list[Any] = []
+        try:
+            connection = self._connected()
+            for start in range(0, len(commands), AT_ONCE):
+                piece = commands[start : start + AT_ONCE]
+                answers += connection.exchange(b"".join(piece), len(piece))
+        except (redis.RedisError, hiredis.HiredisError, OSError) as error:
+            # Whatever is still on its way would be taken for the answers to the next batch.
+            self.close()
+            raise StoreError(f"Redis: {error}") from error
+        return answers
+
+    def call(self, *command: str | bytes | int) -> Any:
+        """One command; an error in its answer is raised."""
+        words = [word if isinstance(word, bytes) else str(word).encode() for word in command]
+        packed = b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
+        answer = self.exchange([packed])[0]
+        if isinstance(answer, hiredis.ReplyError):
+            self.close()
+            raise StoreError(f"Redis: {answer}") from answer
+        return answer
+
+    def close(self) -> None:
+        """Hangs up."""
+        if self._connection is not None:
+            self._connection.disconnect()
+            self._connection = None
+
+    def _connected(self) -> AnyConnection:
+        if self._connection is None:
+            connection = self._make()
+            connection.connect()
+            self._connection = connection
+        return self._connection
+
+
+def connector(url: str) -> Callable[[], AnyConnection]:
+    """What makes connections to `url`; nothing is dialled yet. ConfigError for one that says too little or too much."""
+    scheme = urlsplit(url).scheme
+    try:
+        if scheme.endswith("+sentinel"):
+            return _watched(url)
+        options = {**OPTIONS, **parse_url(url)}
+    except ValueError as error:
+        raise ConfigError("dedup.url", str(error)) from error
+    kind = {"redis": _Plain, "rediss": _Tls, "unix": _Unix}[scheme]
+    options.pop("connection_class", None)
+    return lambda: kind(**options)
+
+
+def _watched(url: str) -> Callable[[], AnyConnection]:
+    """`redis+sentinel://user:password@host:port,host:port/service/db`."""
+    parts = urlsplit(url)
+    login, _, hosts = parts.netloc.rpartition("@")
+    service, _, db = parts.path.strip("/").partition("/")
+    if not (hosts and service):
+        raise ValueError("a Sentinel address is redis+sentinel://HOST:PORT,HOST:PORT/SERVICE[/DB]")
+    sentinels = [
+        (host, int(port or SENTINEL_PORT)) for host, _, port in (one.partition(":") for one in hosts.split(","))
+    ]
+    user, _, password = login.partition(":")
+    options = {**OPTIONS, "db": int(db or 0), **dict(parse_qsl(parts.query))}
+    if password:
+        options |= {"password": unquote(password)} | ({"username": unquote(user)} if user else {})
+    tls = parts.scheme.startswith("rediss")
+    watch = Sentinel(sentinels, sentinel_kwargs={"socket_timeout": TIMEOUT_S, "ssl": tls})
+    kind = _WatchedTls if tls else _Watched
+    pool = SentinelConnectionPool(service, watch, connection_class=kind, ssl=tls, **options)
+    return pool.make_connection  # type: ignore[return-value]  # of the class the pool was told

