@@ -22,9 +22,12 @@ from fanout.message import Message
 from fanout.outcome import Backoff
 from fanout.signature import admits_none, is_async, needed_parameters, value_hint
 
-__all__ = ["App", "Decode", "DedupKey", "Handler", "OrderBy"]
+__all__ = ["App", "Decode", "DedupKey", "Dialect", "Handler", "OrderBy"]
 
 OrderBy = Literal["key", "partition", "none"]
+
+Dialect = Literal["broker", "connect", "spring"]
+"""Whose headers a dead letter bears."""
 
 Decode = type | Literal["json"] | Callable[[bytes], Any]
 """`bytes`, `str`, `"json"`, a pydantic model, or a function of the bytes."""
@@ -52,6 +55,7 @@ class Handler:
     timeout_s: float | None = None
     retry: Backoff = DEFAULT_BACKOFF
     dead_letters: str | None = None
+    dialect: Dialect = "broker"
     is_async: bool = field(init=False)
     wants_message: bool = field(init=False)
     takes_none: bool = field(init=False)
@@ -69,6 +73,8 @@ class Handler:
     def _check(self) -> None:
         if self.order_by not in typing.get_args(OrderBy):
             raise ConfigError("order_by", f"{self.order_by!r} is none of key, partition, none")
+        if self.dialect not in typing.get_args(Dialect):
+            raise ConfigError("dlq_dialect", f"{self.dialect!r} is none of broker, connect, spring")
         if self.concurrency < 1:
             raise ConfigError("concurrency", f"at least one record at a time, not {self.concurrency}")
         if self.timeout_s is not None and self.timeout_s <= 0:
@@ -101,6 +107,7 @@ class App:
         timeout: float | None = None,
         retry: Backoff = DEFAULT_BACKOFF,
         dlq: str | None = DEFAULT_DEAD_LETTERS,
+        dlq_dialect: Dialect = "broker",
     ) -> Callable[[F], F]:
         """Makes a function the handler of `topic`. It takes the decoded value, and the `Message` if it asks for two.
 
@@ -109,7 +116,8 @@ class App:
         (`"content"`: equal records collapse), or a function of the `Message`. `order_by`: records of one key, or of
         one partition, run one at a time. `concurrency`: how many records run at once in each process. `timeout`:
         seconds one attempt may take. `dlq`: where dead letters go, which must exist; None keeps a record that cannot
-        be handled in its place, and all behind it in its order.
+        be handled in its place, and all behind it in its order. `dlq_dialect`: whose headers tell of the failure: the
+        broker's own (`__dlq.errors.…`), Kafka Connect's or Spring's.
 
         Raises ConfigError at once for what cannot work.
         """
@@ -127,6 +135,7 @@ class App:
                 timeout_s=timeout,
                 retry=retry,
                 dead_letters=None if dlq is None else dlq.replace("{topic}", topic),
+                dialect=dlq_dialect,
             )
             return function
 

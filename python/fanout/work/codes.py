@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError
 
-__all__ = ["is_gone", "is_overtaken", "is_passing"]
+__all__ = ["is_absent", "is_gone", "is_overtaken", "is_passing", "is_too_large"]
+
+ABSENT = frozenset({"UNKNOWN_TOPIC_OR_PART", "UNKNOWN_TOPIC_ID", "_UNKNOWN_PARTITION", "_UNKNOWN_TOPIC"})
 
 GONE = frozenset({"_AUTO_OFFSET_RESET", "OFFSET_OUT_OF_RANGE"})
 PASSING = frozenset(
@@ -22,6 +24,7 @@ PASSING = frozenset(
         "_WAIT_COORD",
     }
 )
+TOO_LARGE = frozenset({"MSG_SIZE_TOO_LARGE", "RECORD_LIST_TOO_LARGE", "_MSG_SIZE_TOO_LARGE"})
 OVERTAKEN = frozenset(
     {
         "FENCED_INSTANCE_ID",
@@ -48,3 +51,13 @@ def is_gone(error: KafkaError) -> bool:
 def is_overtaken(error: KafkaError) -> bool:
     """Whether a commit came after its partition was given to another, or while partitions move."""
     return error.name() in OVERTAKEN
+
+
+def is_absent(error: KafkaError) -> bool:
+    """Whether a topic that was to be written does not exist."""
+    return error.name() in ABSENT
+
+
+def is_too_large(error: KafkaError) -> bool:
+    """Whether a record is larger than its topic takes."""
+    return error.name() in TOO_LARGE

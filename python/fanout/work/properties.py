@@ -43,7 +43,16 @@ OFFERED_IN_RUN = {
     "session.timeout.ms": "10000",
 }
 
-PRODUCER = {"acks": "all", "enable.idempotence": "true", "linger.ms": "5"}
+PRODUCER = {
+    "acks": "all",
+    "enable.idempotence": "true",
+    "linger.ms": "5",
+    # A dead-letter topic that was deleted is waited for; made anew by a broker's defaults it would keep what it gets a
+    # week, on one replica.
+    "allow.auto.create.topics": "false",
+    # The topic says what is too large; the client's own limit lies below it and counts differently.
+    "message.max.bytes": "1000000000",
+}
 
 PLACES: dict[str, WhereNew] = {
     "earliest": "earliest",
@@ -68,7 +77,7 @@ def consumer_properties(settings: WorkSettings, group: str) -> dict[str, str]:
 
 
 def producer_properties(settings: WorkSettings) -> dict[str, str]:
-    """Properties of the producer of dead letters."""
+    """Properties of the producer of dead letters and of retries."""
     return {**settings.clients.of("producer", "work"), **PRODUCER}
 
 

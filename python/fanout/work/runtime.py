@@ -18,7 +18,8 @@ from fanout._fanout import Intake
 from fanout.errors import FanoutError, WorkError
 from fanout.message import origin_of
 
-from .dead_letter import DeadLetters, Guard, Letter
+from .dead_letter import DeadLetters, Guard
+from .letter import Letter
 from .ready import Runnable
 from .retry import Again, Dead, Passed, Verdict, words
 from .slots import Slots

@@ -16,6 +16,8 @@ from fanout.config.tokens import with_token_function
 from .attempt import attempt_of
 from .dead_letter import DeadLetters, Guard
 from .feed import Feed, Reading
+from .letter import Scribe
+from .post import Post
 from .properties import consumer_properties, is_cooperative, producer_properties, where_new
 from .runtime import Parts, Runtime
 from .start import Starts
@@ -118,12 +120,15 @@ def station(settings: WorkSettings, handler: Handler, group: str) -> Station:
 def _dead_letters(settings: WorkSettings, handler: Handler, group: str) -> DeadLetters | None:
     if handler.dead_letters is None:
         return None
-    labels = {"__dlq.errors.group": group}
-    if settings.run is not None:
-        labels["fanout.run"] = settings.run.run
+    run = settings.run
+    scribe = Scribe(
+        group=group,
+        dialect=handler.dialect,
+        source=run.source if run else None,
+        labels=(("fanout.run", run.run),) if run else (),
+    )
     producer = confluent_kafka.Producer(with_token_function(producer_properties(settings)), logger=KAFKA_LOG)
-    source = settings.run.source if settings.run else None
-    return DeadLetters(handler.dead_letters, producer, source=source, labels=labels)
+    return DeadLetters(handler.dead_letters, Post(producer), scribe)
 
 
 def _stats(each: Station) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from fanout import App, Backoff, Message, Reject, Retry, Skip
 from fanout.work.attempt import Attempt, attempt_of
-from fanout.work.dead_letter import Letter, dead_letter_headers
+from fanout.work.letter import Letter, Scribe
 from fanout.work.retry import Again, Dead, Passed
 
 from .records import message
@@ -157,7 +157,7 @@ async def test_what_an_error_says_is_bounded_and_never_breaks_its_record(make: M
     assert said[0] == "UnreadableError: (its text raised RuntimeError)"
     assert len(said[1]) == 1_000
     letter = Letter(raw=message(), dead=cast("Dead", verdicts[2]), attempt=1)
-    assert ("__dlq.errors.message", b"ValueError: \\udc80") in dead_letter_headers(letter, None, {})
+    assert ("__dlq.errors.message", b"ValueError: \\udc80") in Scribe(group="g").headers(letter)
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), StopIteration(1), ValueError("x"), Odd()])

@@ -14,6 +14,8 @@ from fanout._fanout import Intake
 from fanout.errors import WorkError
 from fanout.work.attempt import attempt_of
 from fanout.work.dead_letter import DeadLetters, Guard
+from fanout.work.letter import Scribe
+from fanout.work.post import Post
 from fanout.work.runtime import Parts, Runtime
 
 from .test_dead_letter import FakeProducer
@@ -31,7 +33,7 @@ class Bench:
         handler = app.handlers["orders"]
         self.intake = Intake("orders", handler.order_by, limits=(100, 1 << 20))
         self.intake.assign(0, 0, "")
-        letters = DeadLetters("dead", cast("Producer", producer), source=None, labels={}) if producer else None
+        letters = DeadLetters("dead", Post(cast("Producer", producer)), Scribe(group="g")) if producer else None
         parts = Parts(
             handler=handler,
             intake=self.intake,
