@@ -145,9 +145,6 @@ impl Source {
     ) -> std::result::Result<Fetched, Failure> {
         let connection = client.connection(sent.node, Use::Fetch)?;
         let answer = connection.receive::<FetchRequest>(sent.version);
-        if let Ok(response) = &answer {
-            connection.hold_back(response.throttle_time_ms);
-        }
         let response: FetchResponse = answer.map_err(|error| {
             client.distrust(sent.node, Use::Fetch);
             match error {

@@ -172,7 +172,6 @@ impl Produce for KafkaProduce {
         match connection.receive::<ProduceRequest>(version) {
             Ok(response) => {
                 failpoint::reach("produce-answered");
-                connection.hold_back(response.throttle_time_ms);
                 self.permitted(answers(&response))
             }
             Err(error) => {

@@ -20,6 +20,9 @@ use super::{sasl, Address, Cancel, Dial, FramePool, Login, Refusal, Transport, W
 /// Brokers close connections that are idle for ten minutes by default: ours are opened anew before.
 const IDLE: Duration = Duration::from_secs(240);
 
+/// How many times as long as for an answer a connection keeps silent where its broker asks for it.
+const RESTS: u32 = 4;
+
 /// Whoever has not logged in yet is not answered at length, and whoever is not known yet is not read at length.
 const MAX_BYTES_OF_STRANGERS: usize = 1 << 20;
 
@@ -217,6 +220,8 @@ impl Connection {
 
     /// Waits for the oldest answer owed, which must be one to an `R` sent in `version`.
     ///
+    /// If it says that the broker wants to hear nothing for a while, the next request waits so long.
+    ///
     /// # Errors
     ///
     /// If it does not come in time, is too long, or is not what was owed.
@@ -227,19 +232,18 @@ impl Connection {
 
     /// Walks the answer before room is made for what it announces.
     fn decode<R: Answered>(
-        &self,
+        &mut self,
         body: &mut Bytes,
         version: i16,
     ) -> Result<R::Response, WireError> {
-        decode::<R>(body, version).map_err(|problem| {
+        let answer = decode::<R>(body, version).map_err(|problem| {
             self.broken(format!("{} answer not decoded: {problem}", name(R::KEY)))
-        })
-    }
-
-    /// Takes in how long the broker, as an answer of it said, wants to hear nothing on this connection.
-    pub fn hold_back(&mut self, throttle_time_ms: i32) {
+        })?;
+        let settings = &self.settings;
+        let most = settings.answer_timeout * RESTS;
         self.throttle
-            .note(throttle_time_ms, &self.settings.throttled);
+            .note(R::throttle_ms(&answer), most, &settings.throttled);
+        Ok(answer)
     }
 
     fn begin<R: Request>(&mut self, version: i16) -> Result<(), WireError> {

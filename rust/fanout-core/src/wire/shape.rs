@@ -17,6 +17,9 @@ const MOST_ELEMENTS: u32 = 1 << 18;
 pub trait Answered: Request {
     /// The answer's fields in `version`, one of those this build asks in.
     fn shape(version: i16) -> &'static [Part];
+
+    /// How long the broker wants to hear nothing on this connection, in milliseconds: every answer must say where it says so.
+    fn throttle_ms(answer: &Self::Response) -> i32;
 }
 
 /// Some fields of an answer, by how their length is known.

@@ -13,13 +13,21 @@ macro_rules! topics {
     ($($partition:expr),+) => { List(&[Text, List(&[$($partition),+, END]), END]) };
 }
 
-/// The answers to `$request`, one shape for all versions or one by version.
+/// The answers to `$request`, one shape for all versions or one by version; those to a login know no throttling.
 macro_rules! answered {
     ($request:ident, $shape:expr) => { answered!($request, _version => $shape); };
     ($request:ident, $version:ident => $shape:expr) => {
+        answered!($request, $version => $shape, answer => answer.throttle_time_ms);
+    };
+    (login $request:ident, $shape:expr) => { answered!($request, _version => $shape, _answer => 0); };
+    ($request:ident, $version:ident => $shape:expr, $answer:ident => $throttle_ms:expr) => {
         impl Answered for m::$request {
             fn shape($version: i16) -> &'static [Part] {
                 $shape
+            }
+
+            fn throttle_ms($answer: &Self::Response) -> i32 {
+                $throttle_ms
             }
         }
     };
@@ -178,9 +186,9 @@ answered!(
         END,
     ]
 );
-answered!(SaslHandshakeRequest, &[Fixed(2), OldTexts]);
+answered!(login SaslHandshakeRequest, &[Fixed(2), OldTexts]);
 answered!(
-    SaslAuthenticateRequest,
+    login SaslAuthenticateRequest,
     &[Fixed(2), Text, Text, Fixed(8), END]
 );
 

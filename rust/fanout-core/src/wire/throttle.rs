@@ -7,9 +7,6 @@ use std::time::{Duration, Instant};
 use super::patience::TICK;
 use super::Cancel;
 
-/// No broker's word makes us wait longer: its quotas look back over seconds, and a broken answer could say weeks.
-const MOST_MS: u64 = 60_000;
-
 /// How many milliseconds brokers have asked for, over all connections that hold a clone.
 #[derive(Debug, Clone, Default)]
 pub struct Throttled(Arc<AtomicU64>);
@@ -27,14 +24,17 @@ impl Throttled {
 pub(super) struct Throttle(Option<Instant>);
 
 impl Throttle {
-    /// Takes the throttle time of an answer in.
-    pub(super) fn note(&mut self, asked_ms: i32, total: &Throttled) {
+    /// Takes the throttle time of an answer in. No broker's word makes us wait longer than `most`: its quotas look back
+    /// over seconds, and a broken answer could say weeks.
+    pub(super) fn note(&mut self, asked_ms: i32, most: Duration, total: &Throttled) {
         let Ok(millis @ 1..) = u64::try_from(asked_ms) else {
             return;
         };
-        let millis = millis.min(MOST_MS);
-        total.0.fetch_add(millis, Relaxed);
-        let until = Instant::now() + Duration::from_millis(millis);
+        let asked = Duration::from_millis(millis).min(most);
+        total
+            .0
+            .fetch_add(u64::try_from(asked.as_millis()).unwrap_or(millis), Relaxed);
+        let until = Instant::now() + asked;
         self.0 = self.0.max(Some(until));
     }
 
@@ -61,7 +61,7 @@ mod tests {
     fn the_longest_time_asked_for_is_waited_once_and_all_are_summed_up() {
         let (mut throttle, total) = (Throttle::default(), Throttled::default());
         for asked_ms in [0, -1, 60, 20] {
-            throttle.note(asked_ms, &total);
+            throttle.note(asked_ms, Duration::from_secs(1), &total);
         }
         assert_eq!(total.total_ms(), 80);
         let began = Instant::now();
@@ -73,9 +73,19 @@ mod tests {
     }
 
     #[test]
+    fn a_broken_answer_cannot_ask_for_weeks() {
+        let (mut throttle, total) = (Throttle::default(), Throttled::default());
+        throttle.note(i32::MAX, Duration::from_millis(40), &total);
+        assert_eq!(total.total_ms(), 40);
+        let began = Instant::now();
+        throttle.wait(&Cancel::default());
+        assert!(began.elapsed() < Duration::from_secs(5));
+    }
+
+    #[test]
     fn a_cancelled_wait_ends() {
         let (mut throttle, cancel) = (Throttle::default(), Cancel::default());
-        throttle.note(60_000, &Throttled::default());
+        throttle.note(60_000, Duration::from_secs(60), &Throttled::default());
         cancel.cancel();
         let began = Instant::now();
         throttle.wait(&cancel);

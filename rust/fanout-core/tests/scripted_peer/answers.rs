@@ -66,10 +66,11 @@ fn read<R: Decodable>(body: &mut Bytes, version: i16) -> R {
     R::decode(body, version).expect("a sound request")
 }
 
-/// The answer to one request; a `code` other than 0 stands where Kafka puts it, and nothing is done then.
+/// The answer to one request; a `code` other than 0 stands where Kafka puts it, and nothing is done then. So does the
+/// throttle time, after which the broker wants to be asked again.
 pub(crate) fn answer(
     cluster: &mut Cluster,
-    (address, code): (&Address, i16),
+    (address, code, throttle_ms): (&Address, i16, i32),
     (key, version): (ApiKey, i16),
     mut body: Bytes,
 ) -> Answered {
@@ -79,7 +80,8 @@ pub(crate) fn answer(
     let mut put = |response: &dyn Fn(&mut BytesMut)| response(&mut out);
     macro_rules! put {
         ($response:expr) => {{
-            let response = $response;
+            let mut response = $response;
+            response.throttle_time_ms = throttle_ms;
             put(&|out| response.encode(out, version).expect("a sound answer"));
         }};
     }

@@ -12,6 +12,7 @@ mod answers;
 mod garbage;
 mod peer;
 mod table;
+mod throttles;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -71,7 +72,11 @@ fn plan(peer: &Peer) -> ForwardPlan {
 
 /// Runs one lane from offset 0 to the end against `peer`; how it ended, or why it never began.
 fn run(peer: &Peer) -> Result<Outcome> {
-    let engine = Arc::new(Engine::new(plan(peer)).expect("a sound plan"));
+    run_as(plan(peer))
+}
+
+fn run_as(plan: ForwardPlan) -> Result<Outcome> {
+    let engine = Arc::new(Engine::new(plan).expect("a sound plan"));
     let began = Instant::now();
     let ends = engine.run();
     let took = began.elapsed();

@@ -1,9 +1,10 @@
 //! A broker of a few hundred lines: it listens, answers what a lane asks, and errs when a test says so.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use fanout_core::wire::Address;
@@ -26,6 +27,8 @@ pub(crate) enum Fault {
     Spliced(usize),
     /// Nothing comes.
     Silence,
+    /// The answer is sound and asks for this many milliseconds of rest.
+    Throttle(i32),
 }
 
 /// Which requests the fault meets.
@@ -44,6 +47,8 @@ pub(crate) struct Seen {
     /// An `InitProducerId` that names its producer.
     pub(crate) renews: bool,
     pub(crate) met: bool,
+    /// Which connection it came on, and when.
+    pub(crate) came: (SocketAddr, Instant),
 }
 
 struct Stage {
@@ -104,8 +109,11 @@ impl Peer {
     /// Answers one stream until it ends; a client that is gone is no fault.
     fn serve(&self, mut stream: TcpStream) {
         let _ = stream.set_nodelay(true);
+        let Ok(client) = stream.peer_addr() else {
+            return;
+        };
         while let Some(frame) = read_frame(&mut stream) {
-            let reply = self.reply(frame);
+            let reply = self.reply((client, Instant::now()), frame);
             let (Reply::Whole(bytes) | Reply::Last(bytes)) = &reply;
             if stream.write_all(bytes).is_err() || matches!(reply, Reply::Last(_)) {
                 return;
@@ -113,7 +121,7 @@ impl Peer {
         }
     }
 
-    fn reply(&self, mut frame: Bytes) -> Reply {
+    fn reply(&self, came: (SocketAddr, Instant), mut frame: Bytes) -> Reply {
         let key = i16::from_be_bytes([frame[0], frame[1]]);
         let version = i16::from_be_bytes([frame[2], frame[3]]);
         let key = ApiKey::try_from(key).expect("a lane asks what Kafka knows");
@@ -121,13 +129,14 @@ impl Peer {
         let header = header.expect("a sound header");
         let mut stage = self.stage();
         let fault = stage.fault_for(key);
-        let code = match fault {
-            Some(Fault::Code(code)) => code,
-            _ => 0,
+        let (code, throttle_ms) = match fault {
+            Some(Fault::Code(code)) => (code, 0),
+            Some(Fault::Throttle(millis)) => (0, millis),
+            _ => (0, 0),
         };
         let answered = answer(
             &mut stage.cluster,
-            (&self.address, code),
+            (&self.address, code, throttle_ms),
             (key, version),
             frame,
         );
@@ -135,6 +144,7 @@ impl Peer {
             key,
             renews: answered.renews,
             met: fault.is_some(),
+            came,
         });
         drop(stage);
         let mut body = BytesMut::new();
@@ -149,7 +159,7 @@ impl Peer {
             Some(Fault::Spliced(at)) if at < body.len() => {
                 body.splice(at..=at, [0xff, 0xff, 0xff, 0xff, 0x0f]);
             }
-            Some(Fault::Code(_) | Fault::Spliced(_)) | None => {}
+            Some(Fault::Code(_) | Fault::Spliced(_) | Fault::Throttle(_)) | None => {}
         }
         let length = i32::try_from(body.len()).expect("short");
         Reply::Whole([&length.to_be_bytes()[..], &body].concat())
