@@ -30,8 +30,8 @@ NULL_KEYS = 500
 PARTITIONS = 64
 ROOM = {"max.message.bytes": str(4 * MIB), "retention.ms": "-1"}
 MIRROR = "3.9.1"
-"""The last release with the first MirrorMaker: a Java consumer whose bytes go unread into a Java producer, which chooses
-the partition. It keeps a topic's name, so the two topics stand on two clusters."""
+"""The last release with the first MirrorMaker: what a Java consumer reads, a Java producer writes, unseen, to the
+partition that it chooses. It keeps a topic's name, so the two topics stand on two clusters."""
 
 
 @pytest.mark.parametrize("older_kafka", [MIRROR], indirect=True)
