@@ -47,6 +47,10 @@ def work(
         str, typer.Option("--app-dir", metavar="DIR", help="Where the application is imported from.")
     ] = ".",
     loop: Annotated[str, typer.Option("--loop", metavar="LOOP", help="auto, asyncio or uvloop.")] = "auto",
+    max_blocked: Annotated[
+        float,
+        typer.Option("--max-blocked", metavar="S", help="A process whose event loop stands for longer is replaced."),
+    ] = 60.0,
     until: Annotated[
         str | None, typer.Option("--until", metavar="end", help="Stop at the last stable offsets as they are now.")
     ] = None,
@@ -71,6 +75,7 @@ def work(
         topics=tuple(topic or ()),
         workers=_count(workers),
         concurrency=concurrency,
+        most_blocked_s=max_blocked,
         loop=one_of(loop, ("auto", "asyncio", "uvloop"), "--loop"),  # type: ignore[arg-type]
     )
     supervisor = Supervisor(settings)

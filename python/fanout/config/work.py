@@ -44,6 +44,7 @@ class WorkSettings:
     concurrency: overrides each handler's own.
     stop_s: how long running handlers may go on at a stop or when a partition is taken away.
     commit_s: seconds between two commits.
+    most_blocked_s: how long a handler may block its event loop, or a process say nothing, before it is replaced.
     in_flight_records, in_flight_bytes: what one process may have read and not settled.
     dead_letter_share, dead_letter_window: more dead letters than this share of as many records, in one process, stop
     all of them.
@@ -60,6 +61,7 @@ class WorkSettings:
     run: RunWork | None = None
     stop_s: float = 7.0
     commit_s: float = 0.25
+    most_blocked_s: float = 60.0
     in_flight_records: int = 10_000
     in_flight_bytes: int = 64 * MIB
     dead_letter_share: float = 0.01
@@ -70,6 +72,8 @@ class WorkSettings:
             raise ConfigError("--workers", f"at least one process, not {self.workers}")
         if self.concurrency is not None and self.concurrency < 1:
             raise ConfigError("--concurrency", f"at least one record at a time, not {self.concurrency}")
+        if self.most_blocked_s < 1:
+            raise ConfigError("--max-blocked", f"at least a second, not {self.most_blocked_s:g}")
         if self.run is not None and self.group is None:
             raise ConfigError("--group", "workers of a run read in the run's own group")
 

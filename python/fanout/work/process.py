@@ -5,34 +5,56 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+import tempfile
 import threading
+import time
 from typing import IO, TYPE_CHECKING, Any
 
+from .board import read_board
 from .report import read_report, to_error
 
 if TYPE_CHECKING:
     from fanout.config.work import WorkSettings
     from fanout.errors import FanoutError
 
-__all__ = ["FORCED", "WorkerProcess", "ask_about_app"]
+__all__ = ["BLOCKED", "FORCED", "WorkerProcess", "ask_about_app"]
 
 logger = logging.getLogger("fanout.work")
+
+Place = tuple[str, int, int]
+"""Topic, partition, offset."""
 
 DESCRIBE_S = 60.0
 
 FORCED = 137
 """Exit code of a worker whose handlers did not end in their time."""
 
+BLOCKED = 70
+"""Exit code of a worker whose event loop stood still for too long."""
+
 
 class WorkerProcess:
     """A running worker. It ends when it is told to, and when this process ends."""
 
     def __init__(self, settings: WorkSettings) -> None:
+        self._board = tempfile.TemporaryFile()  # noqa: SIM115  closed once it is read
+        board = self._board.fileno()
         # A process group of its own, so that Ctrl-C reaches the supervisor alone and the stop is an ordered one.
-        self._process = subprocess.Popen(_command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0)
+        self._process = subprocess.Popen(
+            [*_command(), str(board)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pass_fds=[board],
+            process_group=0,
+        )
         self.pid = self._process.pid
         self.ready = threading.Event()
         self.stats: dict[str, dict[str, Any]] = {}
+        self.heard_at = time.monotonic()
+        """When it last said that it lives; before it is ready nothing is expected of it."""
+        self.ran: list[Place] = []
+        """What ran when it ended; known after `wait`."""
+        self._rows: list[tuple[str, int]] = []
         self.error: FanoutError | None = None
         self._write(settings.to_json())
         self._reader = threading.Thread(target=self._read, name=f"worker-{self.pid}", daemon=True)
@@ -58,6 +80,9 @@ class WorkerProcess:
         except subprocess.TimeoutExpired:
             return None
         self._reader.join()
+        if not self._board.closed:
+            self.ran = read_board(self._board.fileno(), self._rows)
+            self._board.close()
         if self._process.stdin is not None:
             self._close(self._process.stdin)
         return code
@@ -85,11 +110,14 @@ class WorkerProcess:
             raise TypeError("the process was started with a pipe")
         with stdout:
             for line in stdout:
-                self._take(read_report(line))
+                if line.endswith(b"\n"):  # else its end cut it off
+                    self._take(read_report(line))
 
     def _take(self, report: dict[str, Any]) -> None:
+        self.heard_at = time.monotonic()
         match report["kind"]:
             case "ready":
+                self._rows = [(topic, slots) for topic, slots in report["rows"]]
                 self.ready.set()
             case "stats":
                 self.stats = report["handlers"]

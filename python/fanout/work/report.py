@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import threading
 from typing import Any
 
 from fanout import errors
@@ -22,13 +23,16 @@ class Reporter:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        # A long line goes out in pieces, and more threads than one report.
+        self._lock = threading.Lock()
 
     def send(self, kind: str, **fields: Any) -> None:
         """One report. Blocks while the pipe is full: the supervisor always reads."""
         try:
             line = memoryview(json.dumps({"kind": kind, **fields}).encode() + b"\n")
-            while line:
-                line = line[os.write(self._descriptor, line) :]
+            with self._lock:
+                while line:
+                    line = line[os.write(self._descriptor, line) :]
         except BrokenPipeError:
             return
 

@@ -18,6 +18,7 @@ from fanout._fanout import Intake
 from fanout.errors import FanoutError, WorkError
 from fanout.message import origin_of
 
+from .board import Row
 from .dead_letter import DeadLetters, Guard
 from .letter import Letter
 from .ready import Runnable
@@ -38,7 +39,7 @@ MAX_NAMED = 5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Parts:
-    """What a runtime is put together from. `source` is the topic of the run."""
+    """What a runtime is put together from. `source` is the topic of the run; `places` see `Slots`."""
 
     handler: Handler
     intake: Intake
@@ -47,6 +48,7 @@ class Parts:
     guard: Guard
     concurrency: int
     source: str | None = None
+    places: Row | None = None
 
 
 @dataclass(slots=True)
@@ -66,7 +68,7 @@ class Runtime:
         self._loop = asyncio.get_running_loop()
         self._parts = parts
         self._made_room = made_room
-        self._slots = Slots(parts.concurrency, parts.attempt, self._other)
+        self._slots = Slots(parts.concurrency, parts.attempt, self._other, parts.places)
         self._dead: list[int] = []
         self._parked: dict[int, Parked] = {}
         self._settled = asyncio.Event()
@@ -109,9 +111,19 @@ class Runtime:
         self._settle()
         return [str(record) for record in self._slots.running() if gone(record)]
 
+    @property
+    def slots(self) -> int:
+        """How many handlers may run at once."""
+        return self._parts.concurrency
+
     def running(self) -> int:
         """How many handlers run now."""
         return len(self._slots.running())
+
+    def run_by(self, task: asyncio.Task[Any] | None) -> str | None:
+        """The name of the record whose handler `task` runs, if it is one of ours. From any thread."""
+        message = self._slots.run_by(task)
+        return None if message is None else self._name(message)
 
     def parked(self) -> list[str]:
         """Some of the records that wait for another attempt, the most often tried first, and why they failed."""

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from .board import FREE, PLACE, Row, row
 from .ready import Ready, Runnable
 
 if TYPE_CHECKING:
@@ -23,23 +24,28 @@ __all__ = ["Slots"]
 YIELD_AFTER = 64
 """A handler that never waits would keep its slot, and the whole loop with it, until nothing is left to run."""
 
-FREE = 0
-"""In `running`: no record. Records are numbered from 1."""
-
 
 class Slots:
     """Runs records that may run, as many at once as there are slots.
 
     `attempt` runs one record; `other` is awaited, in the slot, with every answer but plain success.
-    `settle` is called once per turn of the loop in which a record was done.
+    `settle` is called once per turn of the loop in which a record was done. `places` is where each slot writes which
+    record it runs.
     """
 
-    def __init__(self, count: int, attempt: Attempt, other: Callable[[int, Any, Verdict], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        count: int,
+        attempt: Attempt,
+        other: Callable[[int, Any, Verdict], Awaitable[None]],
+        places: Row | None = None,
+    ) -> None:
         self.ready = Ready()
         self.done: list[int] = []
         self.tries: dict[int, int] = {}
         """How often a record was tried before, of those that were."""
-        self._running = [FREE] * count
+        self._running: list[Runnable | None] = [None] * count
+        self._places = row(count) if places is None else places
         self._idle: deque[asyncio.Future[None]] = deque()
         self._attempt = attempt
         self._other = other
@@ -70,7 +76,14 @@ class Slots:
 
     def running(self) -> list[int]:
         """Records whose handlers run now."""
-        return [record for record in self._running if record != FREE]
+        return [one[0] for one in self._running if one is not None]
+
+    def run_by(self, task: asyncio.Task[Any] | None) -> Any | None:
+        """The message whose handler `task` runs, if it is one of the slots. From any thread."""
+        return next(
+            (one[1] for one, slot in zip(self._running, self._tasks, strict=False) if slot is task and one is not None),
+            None,
+        )
 
     def drop(self, gone: Callable[[int], bool]) -> None:
         """Forgets the records that wait and are gone; what runs is left alone."""
@@ -90,14 +103,15 @@ class Slots:
 
     async def _slot(self, number: int) -> None:
         ready, done, tries, running = self.ready, self.done, self.tries, self._running
-        attempt, streak = self._attempt, 0
+        attempt, streak, places, place = self._attempt, 0, self._places, number * PLACE
         while True:
             if not ready:
                 streak = 0
                 await self._next()
                 continue
-            record, message = ready.take()
-            running[number] = record
+            running[number] = record, message = ready.take()
+            places[place + 1] = message.offset()
+            places[place] = message.partition()
             verdict = await attempt(message, tries.get(record, 0) + 1 if tries else 1)
             if verdict is None:
                 done.append(record)
@@ -105,7 +119,8 @@ class Slots:
                     tries.pop(record, None)
             else:
                 await self._other(record, message, verdict)
-            running[number] = FREE
+            running[number] = None
+            places[place] = FREE
             if not self._settling:
                 self.settle_soon()
             streak += 1

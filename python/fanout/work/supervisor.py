@@ -20,7 +20,7 @@ from fanout._fanout import Cluster
 from fanout.errors import FanoutError, NotFinishedError, WorkError
 
 from .check import Checked, check_work
-from .process import FORCED, WorkerProcess
+from .process import BLOCKED, FORCED, WorkerProcess
 
 if TYPE_CHECKING:
     from fanout.config.work import WorkSettings
@@ -35,6 +35,8 @@ STABLE_S = 60.0
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.2, 30.0
 STARTS_WITHOUT_READY = 5
+SILENCE_S = 5.0
+"""A process whose loop stands still ends itself; this much later one that cannot is killed."""
 LEAVE_S = 2.5
 """What a process may take to commit, leave its group and end, after its handlers had their time."""
 
@@ -95,6 +97,7 @@ class Supervisor:
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._error: FanoutError | None = None
+        self._looked_at = time.monotonic()
         self._watcher = threading.Thread(target=self._watch, name="supervisor", daemon=True)
 
     def check(self) -> Checked:
@@ -162,6 +165,7 @@ class Supervisor:
         try:
             while not self._stopping.wait(WATCH_S):
                 with self._lock:
+                    self._note_pause()
                     for seat in self._seats:
                         self._look_after(seat)
         except FanoutError as error:
@@ -182,6 +186,7 @@ class Supervisor:
                 seat.process, seat.started_at = self._spawn(self._settings), now
             return
         if seat.process.is_running():
+            self._look_for_life(seat.process)
             return
         code = seat.process.wait(LEAVE_S)
         self._remember(seat.process)
@@ -189,6 +194,22 @@ class Supervisor:
         if ended.error is not None and not ended.error.retriable:
             raise ended.error
         self._plan_restart(seat, ended, code)
+
+    def _look_for_life(self, process: WorkerProcess) -> None:
+        """Kills a process that says nothing: it is stopped, or native code holds all of it up."""
+        silent_s = time.monotonic() - process.heard_at
+        if process.ready.is_set() and silent_s > self._settings.most_blocked_s + SILENCE_S:
+            logger.warning("worker %d has said nothing for %.0f s and is killed", process.pid, silent_s)
+            process.kill()
+
+    def _note_pause(self) -> None:
+        """After a pause of this process itself, what the others said meanwhile is still to be read."""
+        now = time.monotonic()
+        if now - self._looked_at > SILENCE_S:
+            for seat in self._seats:
+                if seat.process is not None:
+                    seat.process.heard_at = now
+        self._looked_at = now
 
     def _plan_restart(self, seat: Seat, ended: WorkerProcess, code: int | None) -> None:
         now = time.monotonic()
@@ -241,6 +262,8 @@ def _merge(places: dict[int, int], reported: Mapping[str, int]) -> None:
 def _reason(ended: WorkerProcess, code: int | None) -> str:
     if ended.error is not None:
         return type(ended.error).__name__
+    if code == BLOCKED:
+        return "blocked"
     if code is not None and code < 0:
         return signal.Signals(-code).name
     return f"exit {code}"

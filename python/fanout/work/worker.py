@@ -14,6 +14,7 @@ from fanout._fanout import Cluster, Intake
 from fanout.config.tokens import with_token_function
 
 from .attempt import attempt_of
+from .board import Board, Row, row
 from .dead_letter import DeadLetters, Guard
 from .feed import Feed, Reading
 from .letter import Scribe
@@ -44,10 +45,15 @@ class Station:
 class Worker:
     """Runs handlers until `stop` is called or one of them cannot go on. Made on the loop it runs on."""
 
-    def __init__(self, settings: WorkSettings, handlers: list[Handler], group: str) -> None:
+    def __init__(self, settings: WorkSettings, handlers: list[Handler], group: str, board: int | None = None) -> None:
+        """`board` is an open file for `Board`."""
         self._stop = asyncio.Event()
         self._settings = settings
-        self._stations = [station(settings, handler, group) for handler in handlers]
+        slots = [settings.concurrency or handler.concurrency for handler in handlers]
+        rows = map(row, slots) if board is None else Board(board, slots).rows
+        self._stations = [
+            station(settings, handler, group, places) for handler, places in zip(handlers, rows, strict=True)
+        ]
 
     def stop(self) -> None:
         """Lets running handlers finish as long as they may, commits, and ends `run`. From the loop's own thread."""
@@ -70,6 +76,15 @@ class Worker:
             if failure.done():
                 raise failure.result()
 
+    def rows(self) -> list[tuple[str, int]]:
+        """The topic and the number of slots of each handler, in the order of the board."""
+        return [(each.topic, each.runtime.slots) for each in self._stations]
+
+    def culprit(self, task: asyncio.Task[Any] | None) -> str:
+        """Names what `task` runs: a record, if it is a slot. From any thread."""
+        names = [name for each in self._stations if (name := each.runtime.run_by(task)) is not None]
+        return f"the handler of {names[0]}" if names else f"{task.get_name() if task else 'a callback'}"
+
     def stats(self) -> dict[str, dict[str, Any]]:
         """Figures of each handler, by its topic, as values that JSON knows."""
         return {each.topic: _stats(each) for each in self._stations}
@@ -80,7 +95,7 @@ def group_of(settings: WorkSettings, app_name: str) -> str:
     return settings.group or app_name
 
 
-def station(settings: WorkSettings, handler: Handler, group: str) -> Station:
+def station(settings: WorkSettings, handler: Handler, group: str, places: Row) -> Station:
     """Puts one handler's parts together. Nothing is read yet."""
     run = settings.run
     topic = run.topic if run else handler.topic
@@ -113,6 +128,7 @@ def station(settings: WorkSettings, handler: Handler, group: str) -> Station:
         guard=Guard(settings.dead_letter_share, settings.dead_letter_window),
         concurrency=concurrency,
         source=source,
+        places=places,
     )
     return Station(handler.topic, Runtime(parts, feed.made_room), feed, intake)
 

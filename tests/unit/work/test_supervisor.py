@@ -30,6 +30,7 @@ class StandIn:
         self.pid = pid
         self.ready = threading.Event()
         self.stats: dict[str, dict[str, Any]] = {}
+        self.heard_at = time.monotonic()
         self.error: FanoutError | None = None
         self.code: int | None = None
         self.told = 0
@@ -151,6 +152,31 @@ def test_an_unreachable_cluster_is_tried_again() -> None:
     eventually(lambda: len(crew.processes) == 2)
     assert supervisor.poll().restarts == {"UnreachableError": 1}
     supervisor.abort()
+
+
+def test_a_process_that_says_nothing_is_killed_and_replaced() -> None:
+    crew = Crew()
+    supervisor = Supervisor(settings(1), spawn=crew.spawn)
+    supervisor.start()
+    eventually(lambda: crew.processes)
+    silent = crew.processes[0]
+    silent.ready.set()
+    silent.heard_at -= 1000
+    crew.wait_for(2)
+    assert supervisor.poll().restarts == {"SIGKILL": 1}
+    supervisor.abort()
+
+
+def test_a_supervisor_that_slept_blames_nobody_for_it() -> None:
+    crew = Crew()
+    supervisor = Supervisor(settings(1), spawn=crew.spawn)
+    seat = supervisor._seats[0]
+    seat.process = crew.spawn(settings())
+    seat.process.ready.set()
+    seat.process.heard_at = supervisor._looked_at = time.monotonic() - 1000
+    supervisor._note_pause()
+    supervisor._look_after(seat)
+    assert seat.process.is_running()
 
 
 def test_a_machine_that_starts_no_process_is_an_error_and_no_silence() -> None:

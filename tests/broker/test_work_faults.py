@@ -1,0 +1,91 @@
+"""Handlers that take their process with them, on a real Kafka: others go on, and nothing is committed past a record."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from conftest import unique_name
+from fanout.work.supervisor import Supervisor
+
+from .working import Handled, app_environment, committed, ends, settings_of, wait_until, write
+
+if TYPE_CHECKING:
+    from conftest import Kafka, Topics
+
+
+class Shop:
+    """A topic, its group, and workers over it."""
+
+    def __init__(self, kafka: Kafka, topic: str, log: Path) -> None:
+        self.kafka, self.topic, self.group = kafka, topic, unique_name("workers")
+        self.handled = Handled(log)
+
+    @contextmanager
+    def working(self, **more: Any) -> Iterator[Supervisor]:
+        """Workers that are killed at the end, if they still run."""
+        settings = settings_of(self.kafka.bootstrap, self.group, {"session.timeout.ms": "6000"}, stop_s=3, **more)
+        supervisor = Supervisor(settings)
+        supervisor.start()
+        try:
+            yield supervisor
+        finally:
+            supervisor.abort()
+
+    def is_finished(self, supervisor: Supervisor) -> bool:
+        """Whether all is committed; raises what stopped the workers."""
+        supervisor.poll()
+        return committed(self.kafka.bootstrap, self.group, self.topic) == ends(self.kafka.bootstrap, self.topic)
+
+
+@pytest.fixture
+def shop(kafka: Kafka, topics: Topics, tmp_path: Path) -> Shop:
+    return Shop(kafka, topics("orders", 2), tmp_path / "handled.log")
+
+
+def behave(shop: Shop, monkeypatch: pytest.MonkeyPatch, behaviour: str, **more: object) -> None:
+    """Sets what the application of the next workers does."""
+    monkeypatch.setenv("FANOUT_TEST_APP", app_environment(shop.handled.path, shop.topic, behaviour, **more))
+
+
+def test_a_blocked_loop_is_told_of_and_its_process_replaced(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(shop.kafka.bootstrap, shop.topic, ((b"key-%d" % i, i) for i in range(200)))
+    behave(shop, monkeypatch, "block")
+    with shop.working(most_blocked_s=4) as supervisor:
+        wait_until(lambda: shop.is_finished(supervisor), "the records of the blocked process")
+        restarts = supervisor.stop().restarts
+    told = [record.getMessage() for record in caplog.records if "blocks the event loop" in record.getMessage()]
+    ended = shop.handled.ended()
+    print(f"records=200 handled={len(ended)} restarts={dict(restarts)} told={len(told)}")
+    assert restarts == {"blocked": 1}
+    assert len(ended) == 200
+    assert len(told) == 1
+    blocked = next(line.id for line in shop.handled.lines() if line.sequence == 0)
+    assert f"the handler of {blocked} blocks" in told[0]
+    assert "time.sleep(600)" in told[0]
+
+
+def test_a_process_that_is_stopped_from_outside_is_killed_and_its_records_are_handled(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(shop.kafka.bootstrap, shop.topic, ((b"key-%d" % (i % 50), i) for i in range(400)))
+    behave(shop, monkeypatch, "nap", sleep_s=[0.2, 0.4])
+    with shop.working(workers=2, most_blocked_s=1, concurrency=10) as supervisor:
+        wait_until(lambda: len(supervisor.poll().committed.get(shop.topic, {})) == 2, "both workers' commits")
+        frozen = supervisor.pids()[0]
+        os.kill(frozen, signal.SIGSTOP)
+        wait_until(lambda: shop.is_finished(supervisor), "the records of the frozen process")
+        assert frozen not in supervisor.pids()
+        restarts = supervisor.stop().restarts
+    ended = shop.handled.ended()
+    print(f"records=400 handled={len(ended)} repeats={sum(ended.values()) - 400} restarts={dict(restarts)}")
+    assert len(ended) == 400
+    assert restarts["SIGKILL"] == 1
