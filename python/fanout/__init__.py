@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ._fanout import __version__
 from .app import App
-from .message import Message
+from .message import Batch, Message
 from .outcome import Backoff, Reject, Retry, Skip
 
-__all__ = ["App", "Backoff", "Message", "Reject", "Retry", "Skip", "__version__"]
+__all__ = ["App", "Backoff", "Batch", "Message", "Reject", "Retry", "Skip", "__version__"]

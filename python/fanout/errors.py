@@ -9,6 +9,7 @@ FanoutError
 ├── BrokerError        a broker answered with an error that waiting does not cure               exit 1
 ├── FencedError        another process owns the work now: this one stops                        exit 6
 ├── HaltedError        a lane cannot pass one place of its source partition                     exit 1
+├── StartError         the application could not open what it needs: the same start may succeed later   exit 1
 ├── WorkError          workers stopped before their work was finished                           exit 1
 ├── ProofError         counts or sums differ: something was lost, doubled or moved              exit 3
 └── NotFinishedError   not finished in the time given: what stands is in the message            exit 4
@@ -28,6 +29,7 @@ __all__ = [
     "ProofError",
     "RefusedError",
     "SecurityError",
+    "StartError",
     "UnreachableError",
     "WorkError",
 ]
@@ -143,6 +145,20 @@ class HaltedError(FanoutError):
 
     def __str__(self) -> str:
         return f"{self.topic}/{self.partition} at offset {self.offset}: {self.problem}: {self.remedy}"
+
+
+class StartError(FanoutError):
+    """An application's own lifespan failed to open; no record was read."""
+
+    retriable = True
+
+    def __init__(self, lifespan: str, reason: str) -> None:
+        super().__init__(lifespan, reason)
+        self.lifespan = lifespan
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"lifespan {self.lifespan} could not be opened: {self.reason}"
 
 
 class WorkError(FanoutError):

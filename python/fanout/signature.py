@@ -10,7 +10,7 @@ from typing import Any
 
 from fanout.errors import ConfigError
 
-__all__ = ["admits_none", "is_async", "needed_parameters", "value_hint"]
+__all__ = ["admits_none", "is_async", "needed_parameters", "value_hint", "within"]
 
 Hint = Any
 """An annotation as an object; `typing.Any` where there is none."""
@@ -56,3 +56,10 @@ def admits_none(hint: Hint) -> bool:
     if origin is typing.Union or origin is types.UnionType:
         return type(None) in typing.get_args(hint)
     return hint is Any or hint is object or hint is type(None)
+
+
+def within(hint: Hint) -> Hint:
+    """The T of a `Batch[T]`; anything where it is not said."""
+    if isinstance(hint, str):
+        return hint
+    return next(iter(typing.get_args(hint)), Any)

@@ -22,8 +22,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
 from fanout.config.work import WorkSettings
-from fanout.errors import FanoutError
+from fanout.errors import FanoutError, StartError
 
+from .lifespan import opened
 from .loading import chosen_handlers, load_app
 from .process import BLOCKED, FORCED
 from .pulse import Pulse, Vitals
@@ -59,6 +60,8 @@ def main() -> NoReturn:
                 runner.run(_work(settings, app, reporter, int(sys.argv[2])))
         code = 0
     except FanoutError as error:
+        if isinstance(error, StartError):
+            logging.getLogger("fanout.work").exception("the worker cannot begin")
         reporter.failed(error)
         code = error.exit_code
     except Exception:
@@ -79,13 +82,14 @@ async def _work(settings: WorkSettings, app: App, reporter: Reporter, board: int
         culprit=worker.culprit,
         end=lambda: _end(BLOCKED),
     )
-    reporter.send("ready", rows=worker.rows())
-    beating = asyncio.create_task(Pulse(vitals, settings.most_blocked_s).beat())
-    try:
-        await worker.run()
-    finally:
-        beating.cancel()
-        reporter.send("stats", handlers=worker.stats())
+    async with opened(app):
+        reporter.send("ready", rows=worker.rows())
+        beating = asyncio.create_task(Pulse(vitals, settings.most_blocked_s).beat())
+        try:
+            await worker.run()
+        finally:
+            beating.cancel()
+            reporter.send("stats", handlers=worker.stats())
 
 
 def _collect_less_often() -> None:

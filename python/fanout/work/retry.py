@@ -10,7 +10,18 @@ from fanout.outcome import Outcome, Reject, Retry, Skip
 if TYPE_CHECKING:
     from fanout.app import Handler
 
-__all__ = ["Again", "Dead", "Passed", "Verdict", "undecodable", "verdict_on", "words"]
+__all__ = [
+    "Acknowledged",
+    "Again",
+    "Dead",
+    "Failed",
+    "Passed",
+    "Settled",
+    "Verdict",
+    "undecodable",
+    "verdict_on",
+    "words",
+]
 
 MESSAGE_CHARS = 1_000
 
@@ -41,12 +52,36 @@ class Dead:
     cause: BaseException
 
 
-Verdict = Passed | Again | Dead
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Its handler has acknowledged it before it ended: there is nothing more to do."""
+
+
+Verdict = Passed | Again | Dead | Settled
+
+
+SETTLED = Settled()
+
+
+class Failed(Outcome):
+    """Answered for one record of a batch: `cause` counts as if its handler had raised it."""
+
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
+class Acknowledged(Outcome):
+    """Answered for a record that was settled already."""
 
 
 def verdict_on(cause: BaseException, handler: Handler, attempt: int) -> Verdict:
     """What `cause`, raised by attempt number `attempt`, means for the record."""
+    if isinstance(cause, Failed):
+        cause = cause.cause
     match cause:
+        case Acknowledged():
+            return SETTLED
         case Skip():
             return Passed("skipped")
         case Reject(reason=reason):

@@ -19,16 +19,18 @@ from fanout.errors import FanoutError, WorkError
 from fanout.message import origin_of
 
 from .board import Row
+from .clock import Clock, LoopClock, Timer
 from .dead_letter import DeadLetters, Guard
 from .letter import Letter
 from .ready import Runnable
-from .retry import Again, Dead, Passed, Verdict, words
+from .retry import Again, Dead, Passed, Settled, Verdict, words
 from .slots import Slots
 
 if TYPE_CHECKING:
     from fanout.app import Handler
 
     from .attempt import Attempt
+    from .link import Link
 
 __all__ = ["Parts", "Runtime"]
 
@@ -49,6 +51,8 @@ class Parts:
     concurrency: int
     source: str | None = None
     places: Row | None = None
+    link: Link | None = None
+    clock: Clock = LoopClock()  # noqa: RUF009  it has no state
 
 
 @dataclass(slots=True)
@@ -56,7 +60,7 @@ class Parked:
     """A record that waits for its next attempt."""
 
     message: Any
-    timer: asyncio.TimerHandle
+    timer: Timer
     attempt: int
     cause: str = field(default="")
 
@@ -74,6 +78,8 @@ class Runtime:
         self._settled = asyncio.Event()
         self._closed: set[int] = set()
         self.outcomes: Counter[str] = Counter()
+        if parts.link is not None:
+            parts.link.host = self
         self.failed: asyncio.Future[FanoutError] = self._loop.create_future()
 
     def start(self) -> None:
@@ -116,6 +122,21 @@ class Runtime:
         """How many handlers may run at once."""
         return self._parts.concurrency
 
+    def own_record(self) -> int:
+        """The record that the calling slot runs."""
+        return self._slots.own_record()
+
+    def acknowledge(self, record: int) -> None:
+        """Settles a record whose handler still runs."""
+        self._slots.tries.pop(record, None)
+        self._slots.done.append(record)
+        self._slots.settle_soon()
+
+    def holds_back(self) -> bool:
+        """Whether nothing may run, and records wait for others of their order that run."""
+        known = len(self._slots.running()) + len(self._parked)
+        return not self._slots.ready and self._parts.intake.in_flight()[0] > known
+
     def running(self) -> int:
         """How many handlers run now."""
         return len(self._slots.running())
@@ -143,6 +164,8 @@ class Runtime:
                 self.outcomes["done"] -= 1
             case Again():
                 self._park(record, message, verdict)
+            case Settled():
+                pass
             case Dead():
                 await self._bury(record, message, verdict)
 
@@ -155,7 +178,7 @@ class Runtime:
         self.outcomes["retried"] += 1
         if tried == 1:
             logger.warning("%s failed and is tried again", self._name(message), exc_info=again.cause)
-        timer = self._loop.call_later(again.delay_s, self._unpark, record)
+        timer = self._parts.clock.call_later(again.delay_s, self._unpark, record)
         self._parked[record] = Parked(message, timer, tried, words(again.cause))
 
     def _unpark(self, record: int) -> None:

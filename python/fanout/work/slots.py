@@ -85,6 +85,12 @@ class Slots:
             None,
         )
 
+    def own_record(self) -> int:
+        """The record of the slot that asks."""
+        task = asyncio.current_task()
+        pairs = zip(self._running, self._tasks, strict=True)
+        return next(one[0] for one, slot in pairs if slot is task and one is not None)
+
     def drop(self, gone: Callable[[int], bool]) -> None:
         """Forgets the records that wait and are gone; what runs is left alone."""
         self.ready.drop(gone)

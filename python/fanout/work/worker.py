@@ -15,9 +15,11 @@ from fanout.config.tokens import with_token_function
 
 from .attempt import attempt_of
 from .board import Board, Row, row
+from .call import Means
 from .dead_letter import DeadLetters, Guard
 from .feed import Feed, Reading
 from .letter import Scribe
+from .link import Link
 from .post import Post
 from .properties import consumer_properties, is_cooperative, producer_properties, where_new
 from .runtime import Parts, Runtime
@@ -120,15 +122,18 @@ def station(settings: WorkSettings, handler: Handler, group: str, places: Row) -
     )
     feed = Feed(reading, confluent_kafka.Consumer(with_token_function(properties), logger=KAFKA_LOG), intake, starts)
     source = run.source if run else None
+    link = Link()
+    means = Means(threads=ThreadPoolExecutor(concurrency, f"handler-{handler.topic}"), link=link)
     parts = Parts(
         handler=handler,
         intake=intake,
-        attempt=attempt_of(handler, source, ThreadPoolExecutor(concurrency, f"handler-{handler.topic}")),
+        attempt=attempt_of(handler, source, means),
         dead_letters=_dead_letters(settings, handler, group),
         guard=Guard(settings.dead_letter_share, settings.dead_letter_window),
         concurrency=concurrency,
         source=source,
         places=places,
+        link=link,
     )
     return Station(handler.topic, Runtime(parts, feed.made_room), feed, intake)
 

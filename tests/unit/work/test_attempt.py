@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from fanout import App, Backoff, Message, Reject, Retry, Skip
 from fanout.work.attempt import Attempt, attempt_of
+from fanout.work.call import Means
 from fanout.work.letter import Letter, Scribe
 from fanout.work.retry import Again, Dead, Passed
 
@@ -29,7 +30,7 @@ async def make() -> AsyncIterator[Make]:
         def made(function: Callable[..., Any], **options: Any) -> Attempt:
             app = App("billing")
             app.handler("orders", **options)(function)
-            return attempt_of(app.handlers["orders"], None, threads)
+            return attempt_of(app.handlers["orders"], None, Means(threads=threads))
 
         yield made
 

@@ -15,6 +15,7 @@ from fanout._fanout import Intake
 from fanout.errors import WorkError
 from fanout.work import feed as feed_module
 from fanout.work.attempt import attempt_of
+from fanout.work.call import Means
 from fanout.work.dead_letter import Guard
 from fanout.work.feed import Feed, Reading
 from fanout.work.runtime import Parts, Runtime
@@ -43,7 +44,7 @@ class Station:
         starts = Starts(cluster=cluster, topic="orders", group="workers")
         reading = Reading(topic="orders", group="workers", cooperative=True, stop_s=0.3, commit_s=0.02, records=16)
         self.feed = Feed(reading, consumer, self.intake, starts)
-        attempt = attempt_of(handler, None, ThreadPoolExecutor(1))
+        attempt = attempt_of(handler, None, Means(threads=ThreadPoolExecutor(1)))
         parts = Parts(
             handler=handler, intake=self.intake, attempt=attempt, dead_letters=None, guard=Guard(1, 1), concurrency=4
         )

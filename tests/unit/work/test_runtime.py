@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
@@ -13,15 +13,17 @@ from fanout import App, Backoff, Reject
 from fanout._fanout import Intake
 from fanout.errors import WorkError
 from fanout.work.attempt import attempt_of
+from fanout.work.call import Means
 from fanout.work.dead_letter import DeadLetters, Guard
 from fanout.work.letter import Scribe
+from fanout.work.link import Link
 from fanout.work.post import Post
 from fanout.work.runtime import Parts, Runtime
 
 from .test_dead_letter import FakeProducer
 from .twins import records_of
 
-Handle = Callable[[bytes], Awaitable[None]]
+Handle = Callable[..., Any]
 
 
 class Bench:
@@ -29,18 +31,23 @@ class Bench:
 
     def __init__(self, handle: Handle, *, producer: FakeProducer | None = None, **options: Any) -> None:
         app = App("workers")
-        app.handler("orders", dlq="dead" if producer else None, **options)(handle)
+        register = app.batch_handler if "max_size" in options else app.handler
+        for around in options.pop("middleware", ()):
+            app.middleware(around)
+        register("orders", dlq="dead" if producer else None, **options)(handle)
         handler = app.handlers["orders"]
         self.intake = Intake("orders", handler.order_by, limits=(100, 1 << 20))
         self.intake.assign(0, 0, "")
         letters = DeadLetters("dead", Post(cast("Producer", producer)), Scribe(group="g")) if producer else None
+        link = Link()
         parts = Parts(
             handler=handler,
             intake=self.intake,
-            attempt=attempt_of(handler, None, ThreadPoolExecutor(1)),
+            attempt=attempt_of(handler, None, Means(threads=ThreadPoolExecutor(1), link=link)),
             dead_letters=letters,
             guard=Guard(0.01, 100),
             concurrency=handler.concurrency,
+            link=link,
         )
         self.rooms = 0
         self.runtime = Runtime(parts, self._room)
