@@ -25,6 +25,9 @@ FUZZ_S ?= 600
 
 RUST_SOURCES := $(shell find rust -name '*.rs') $(wildcard rust/*/Cargo.toml) Cargo.toml Cargo.lock
 PYTEST := $(BIN)/python -m pytest --timeout 900
+# Tests wait for brokers more than they compute: two at once, a file's tests together as they share what they start.
+# In the order of their folders: the many quick ones come last and fill what is left.
+TWO_AT_ONCE := -n $(or $(TESTS_AT_ONCE),2) --dist loadfile --no-loadscope-reorder
 FORWARDING := $(wildcard tests/broker/test_forward*.py) tests/broker/test_lanes.py tests/contract/test_seam.py \
 	tests/oracle/test_on_kafka.py tests/chaos/test_forward_kills.py
 
@@ -36,7 +39,7 @@ demo: build ## a backlog that 3 consumers cannot drain, before and after, on a r
 
 test: build ## every test: Rust, then Python with a real Kafka; pytest's last line is the last line
 	cargo test --locked --package fanout-core
-	@$(PYTEST)
+	@$(PYTEST) $(TWO_AT_ONCE)
 
 long: build ## tests too long for every change: ten minutes each, on real brokers
 	@$(BIN)/python -m pytest --timeout 3600 tests/long
