@@ -79,6 +79,7 @@ def drain(
         handler_rate=rate_per_s(handler_rate, "--handler-rate") if handler_rate else None,
         cutover_s=duration_s(cutover, "--cutover"),
         timeout_s=duration_s(timeout, "--timeout") if timeout else None,
+        dedup=session.settings.dedup.settings(),
     )
     raise typer.Exit(_drain(session, settings, execute=execute, ask=not yes))
 

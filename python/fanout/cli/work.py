@@ -74,6 +74,7 @@ def work(
         group=group,
         topics=tuple(topic or ()),
         workers=_count(workers),
+        dedup=session.settings.dedup.settings(),
         concurrency=concurrency,
         most_blocked_s=max_blocked,
         loop=one_of(loop, ("auto", "asyncio", "uvloop"), "--loop"),  # type: ignore[arg-type]

@@ -15,7 +15,17 @@ from fanout.errors import ConfigError
 
 from .librdkafka import ALIASES, CODE, JAVA, KNOWN, OWN, SECRET_WORDS
 
-__all__ = ["HIDDEN", "Properties", "check_names", "did_you_mean", "flatten", "is_secret", "read_properties", "redacted"]
+__all__ = [
+    "HIDDEN",
+    "Properties",
+    "check_names",
+    "did_you_mean",
+    "flatten",
+    "is_secret",
+    "read_properties",
+    "read_secret",
+    "redacted",
+]
 
 HIDDEN = "[hidden]"
 
@@ -78,7 +88,7 @@ def check_names(properties: Mapping[str, str], place: str, allowed: frozenset[st
             raise ConfigError(setting, f"is Java's name; here it is {JAVA[name]}")
         if name not in KNOWN | OWN:
             raise ConfigError(setting, f"no such client property{did_you_mean(name, KNOWN | OWN)}")
-        checked[ALIASES.get(name, name)] = value if name == written else _content(value, setting)
+        checked[ALIASES.get(name, name)] = value if name == written else read_secret(Path(value), setting)
     return checked
 
 
@@ -125,8 +135,9 @@ def read_properties(path: Path) -> dict[str, str]:
     return properties
 
 
-def _content(path: str, place: str) -> str:
-    return _text(Path(path).expanduser(), place).rstrip("\r\n")
+def read_secret(path: Path, place: str) -> str:
+    """The content of a file without the line's end; `place` is where the file was named."""
+    return _text(path.expanduser(), place).rstrip("\r\n")
 
 
 def _text(path: Path, place: str) -> str:

@@ -27,7 +27,9 @@ from pydantic_settings import (
 from fanout.errors import ConfigError
 
 from .clients import Clients, Layer, clients_from
-from .properties import did_you_mean, flatten, read_properties
+from .dedup import DedupSettings, OnStoreDown
+from .durations import duration_s
+from .properties import did_you_mean, flatten, read_properties, read_secret
 
 __all__ = ["Flags", "Settings", "load_settings"]
 
@@ -36,6 +38,9 @@ FOLDERS = (Path(), Path("~/.config/fanout"), Path("/etc/fanout"))
 ENV = "FANOUT_"
 ENV_KAFKA = "FANOUT_KAFKA_"
 ENV_BROKERS = "FANOUT_BOOTSTRAP_SERVERS"
+NESTED = "__"
+"""`FANOUT_DEDUP__URL` is `url` in `[dedup]`."""
+
 ENV_PATHS = ("FANOUT_CONFIG", "FANOUT_COMMAND_CONFIG")
 
 FILE_ONLY = ("allow_properties", "kafka", "contexts")
@@ -64,16 +69,43 @@ class Context(BaseModel):
     kafka: dict[str, Any] = Field(default_factory=dict, repr=False)
 
 
+class Dedup(BaseModel):
+    """`[dedup]`: where repeats are remembered. Without `url` or `url_file` none is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str | None = Field(default=None, repr=False)
+    url_file: Path | None = None
+    window: str = "P7D"
+    on_store_down: OnStoreDown = "pause"
+    namespace: str | None = None
+
+    def settings(self) -> DedupSettings | None:
+        """Checked; ConfigError under the name the user wrote."""
+        url = self.url if self.url_file is None else read_secret(self.url_file, "dedup.url_file")
+        if url is None:
+            return None
+        if self.url is not None and self.url_file is not None:
+            raise ConfigError("dedup.url_file", "dedup.url is set, too: leave one of them out")
+        return DedupSettings(
+            url=url,
+            window_s=duration_s(self.window, "dedup.window"),
+            on_store_down=self.on_store_down,
+            namespace=self.namespace,
+        )
+
+
 class Settings(BaseSettings):
     """What every command shares, checked. `clients` holds the merged properties of the Kafka clients."""
 
-    model_config = SettingsConfigDict(env_prefix=ENV, extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=ENV, env_nested_delimiter=NESTED, extra="forbid", frozen=True)
 
     context: str | None = None
     allow_properties: frozenset[str] = frozenset()
     output: Literal["table", "json", "jsonl", "csv"] = "table"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "console", "json"] = "auto"
+    dedup: Dedup = Field(default_factory=Dedup)
     kafka: dict[str, Any] = Field(default_factory=dict, repr=False)
     contexts: dict[str, Context] = Field(default_factory=dict, repr=False)
 
@@ -116,7 +148,8 @@ def _refusal(error: ValidationError, place: str) -> ConfigError:
     first = error.errors(include_url=False)[0]
     name = ".".join(map(str, first["loc"]))
     if first["type"] == "extra_forbidden":
-        known = Context.model_fields if len(first["loc"]) > 1 else Settings.model_fields
+        tables: dict[str, type[BaseModel]] = {"contexts": Context, "dedup": Dedup}
+        known = tables[str(first["loc"][0])].model_fields if len(first["loc"]) > 1 else Settings.model_fields
         return ConfigError(f"{place}: {name}", f"no such setting{did_you_mean(str(first['loc'][-1]), known)}")
     return ConfigError(name.replace("_", "-"), first["msg"])
 
@@ -173,9 +206,10 @@ def _flag_layers(flags: Flags) -> list[Layer]:
 def _refuse_misspelt(env: Mapping[str, str]) -> None:
     """Only near misses are refused: orchestrators put `FANOUT_PORT` and the like beside a service of this name."""
     for name in FILE_ONLY:
-        if ENV + name.upper() in env:
+        if any(variable.partition(NESTED)[0] == ENV + name.upper() for variable in env):
             raise ConfigError(ENV + name.upper(), f"{name} is set in the configuration file only")
-    known = {*ENV_PATHS, ENV_BROKERS, *(ENV + name.upper() for name in Settings.model_fields)}
+    nested = (f"{ENV}DEDUP{NESTED}{name.upper()}" for name in Dedup.model_fields)
+    known = {*ENV_PATHS, ENV_BROKERS, *nested, *(ENV + name.upper() for name in Settings.model_fields)}
     for variable in env:
         if variable.startswith(ENV) and variable not in known and not variable.startswith(ENV_KAFKA):
             near = difflib.get_close_matches(variable, sorted(known), n=1, cutoff=0.9)

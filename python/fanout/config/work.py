@@ -10,6 +10,7 @@ from typing import Any, Literal
 from fanout.errors import ConfigError
 
 from .clients import Clients
+from .dedup import DedupSettings
 from .properties import Properties
 
 __all__ = ["Loop", "RunWork", "WorkSettings"]
@@ -45,6 +46,7 @@ class WorkSettings:
     stop_s: how long running handlers may go on at a stop or when a partition is taken away.
     commit_s: seconds between two commits.
     most_blocked_s: how long a handler may block its event loop, or a process say nothing, before it is replaced.
+    dedup: where repeats are remembered; None remembers none.
     in_flight_records, in_flight_bytes: what one process may have read and not settled.
     dead_letter_share, dead_letter_window: more dead letters than this share of as many records, in one process, stop
     all of them.
@@ -59,6 +61,7 @@ class WorkSettings:
     concurrency: int | None = None
     loop: Loop = "auto"
     run: RunWork | None = None
+    dedup: DedupSettings | None = None
     stop_s: float = 7.0
     commit_s: float = 0.25
     most_blocked_s: float = 60.0
@@ -82,6 +85,7 @@ class WorkSettings:
         document = {one.name: getattr(self, one.name) for one in fields(self)}
         document["clients"] = {one.name: dict(getattr(self.clients, one.name)) for one in fields(self.clients)}
         document["run"] = None if self.run is None else asdict(self.run)
+        document["dedup"] = None if self.dedup is None else asdict(self.dedup)
         return json.dumps(document).encode() + b"\n"
 
     @classmethod
@@ -89,9 +93,10 @@ class WorkSettings:
         """What `to_json` wrote."""
         document: dict[str, Any] = json.loads(line)
         clients = {name: Properties(items) for name, items in document.pop("clients").items()}
-        run = document.pop("run")
+        run, dedup = document.pop("run"), document.pop("dedup")
         if run is not None:
             # JSON knows text keys only.
             sources = {int(target): source for target, source in run.pop("sources").items()}
             run = RunWork(**run, sources=sources)
-        return cls(**document, clients=Clients(**clients), run=run)
+        remembered = None if dedup is None else DedupSettings(**dedup)
+        return cls(**document, clients=Clients(**clients), run=run, dedup=remembered)

@@ -80,5 +80,6 @@ def _work_settings(settings: DrainSettings, names: RunNames, allotments: Mapping
         group=names.work_group,
         workers=settings.workers,
         in_flight_records=IN_FLIGHT_RECORDS,
+        dedup=settings.dedup,
         run=RunWork(run=names.run, source=names.source, topic=names.temp_topic, sources=sources),
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fanout.config.clients import Clients
+from fanout.config.dedup import DedupSettings
 from fanout.config.when import When
 
 __all__ = ["TARGETS_PER_WORKER", "DrainSettings"]
@@ -26,6 +27,7 @@ class DrainSettings:
     cutover_s: the old structure comes back once less is left than the workers finish in this time.
     timeout_s: stop cleanly when it takes longer; None lets it take as long as it takes.
     round_s: how often the finished mark is computed and the old group moved up to it.
+    dedup: where the workers remember repeats.
     """
 
     clients: Clients
@@ -41,6 +43,7 @@ class DrainSettings:
     cutover_s: float = 5.0
     timeout_s: float | None = None
     round_s: float = 2.0
+    dedup: DedupSettings | None = None
 
     @property
     def targets(self) -> int:

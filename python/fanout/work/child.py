@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, NoReturn
 from fanout.config.work import WorkSettings
 from fanout.errors import FanoutError, StartError
 
+from .claiming import with_namespace
 from .lifespan import opened
 from .loading import chosen_handlers, load_app
 from .process import BLOCKED, FORCED
@@ -74,7 +75,7 @@ def main() -> NoReturn:
 async def _work(settings: WorkSettings, app: App, reporter: Reporter, board: int) -> None:
     run = settings.run
     handlers = chosen_handlers(app, (run.source,) if run else tuple(settings.topics))
-    worker = Worker(settings, handlers, group_of(settings, app.name), board)
+    worker = Worker(with_namespace(settings, app.name), handlers, group_of(settings, app.name), board)
     _stop_when_told(worker, settings.stop_s + LEAVE_S)
     vitals = Vitals(
         figures=worker.stats,

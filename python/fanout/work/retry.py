@@ -11,13 +11,17 @@ if TYPE_CHECKING:
     from fanout.app import Handler
 
 __all__ = [
+    "UNCLAIMED",
     "Acknowledged",
     "Again",
     "Dead",
     "Failed",
+    "Mismatch",
     "Passed",
     "Settled",
+    "Unclaimed",
     "Verdict",
+    "mismatched",
     "undecodable",
     "verdict_on",
     "words",
@@ -25,7 +29,7 @@ __all__ = [
 
 MESSAGE_CHARS = 1_000
 
-Why = Literal["rejected", "undecodable", "failed"]
+Why = Literal["rejected", "undecodable", "failed", "mismatch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +61,6 @@ class Settled:
     """Its handler has acknowledged it before it ended: there is nothing more to do."""
 
 
-Verdict = Passed | Again | Dead | Settled
-
-
 SETTLED = Settled()
 
 
@@ -73,6 +74,20 @@ class Failed(Outcome):
 
 class Acknowledged(Outcome):
     """Answered for a record that was settled already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unclaimed:
+    """Not run: another process may have taken its claim over meanwhile, so it is claimed anew."""
+
+
+UNCLAIMED = Unclaimed()
+
+Verdict = Passed | Again | Dead | Settled | Unclaimed
+
+
+class Mismatch(Exception):  # noqa: N818  never raised: it names why in a dead letter
+    """A record bears the id of one that was done, and other content."""
 
 
 def verdict_on(cause: BaseException, handler: Handler, attempt: int) -> Verdict:
@@ -98,6 +113,12 @@ def verdict_on(cause: BaseException, handler: Handler, attempt: int) -> Verdict:
 def undecodable(cause: Exception, handler: Handler, attempt: int) -> Verdict:
     """A value that cannot be decoded stays so: there is no second attempt while dead letters have a place."""
     return _dead(Dead("undecodable", words(cause), cause), handler, attempt)
+
+
+def mismatched(handler: Handler, attempt: int) -> Verdict:
+    """One id for two contents: which of them is meant, only people can say."""
+    cause = Mismatch("its id belongs to a record with other content that was done before")
+    return _dead(Dead("mismatch", words(cause), cause), handler, attempt)
 
 
 def _dead(dead: Dead, handler: Handler, attempt: int) -> Verdict:

@@ -19,11 +19,12 @@ from fanout.errors import FanoutError, WorkError
 from fanout.message import origin_of
 
 from .board import Row
+from .claims import Claims, ClaimsParts, Doors
 from .clock import Clock, LoopClock, Timer
 from .dead_letter import DeadLetters, Guard
 from .letter import Letter
 from .ready import Runnable
-from .retry import Again, Dead, Passed, Settled, Verdict, words
+from .retry import Again, Dead, Passed, Settled, Unclaimed, Verdict, mismatched, words
 from .slots import Slots
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Parts:
     places: Row | None = None
     link: Link | None = None
     clock: Clock = LoopClock()  # noqa: RUF009  it has no state
+    claims: ClaimsParts | None = None
 
 
 @dataclass(slots=True)
@@ -72,7 +74,12 @@ class Runtime:
         self._loop = asyncio.get_running_loop()
         self._parts = parts
         self._made_room = made_room
-        self._slots = Slots(parts.concurrency, parts.attempt, self._other, parts.places)
+        self.claims = None if parts.claims is None else self._claims(parts.claims)
+        attempt = parts.attempt if self.claims is None else self.claims.guarded(parts.attempt)
+        self._slots = Slots(parts.concurrency, attempt, self._other, parts.places)
+        # The way of a record without claims: straight to the slots, and straight to the ledger.
+        self._enter = self._slots.offer if self.claims is None else self.claims.ask
+        self._finish = self._close if self.claims is None else self.claims.complete
         self._dead: list[int] = []
         self._parked: dict[int, Parked] = {}
         self._settled = asyncio.Event()
@@ -85,6 +92,13 @@ class Runtime:
     def start(self) -> None:
         """Starts the slots."""
         self._slots.start(self._settle, self._slot_ended)
+        if self.claims is not None:
+            self.claims.start()
+
+    async def leave(self) -> None:
+        """Gives claims back, once nothing is read any more and before `stop`."""
+        if self.claims is not None:
+            await self.claims.leave(is_idle=not self._slots.running())
 
     def stop(self) -> None:
         """Cancels what still runs. Its records stay unsettled."""
@@ -93,7 +107,7 @@ class Runtime:
 
     def offer(self, runnable: list[Runnable]) -> None:
         """Takes records that may run. Safe from any thread."""
-        self._loop.call_soon_threadsafe(self._slots.offer, runnable)
+        self._loop.call_soon_threadsafe(self._enter, runnable)
 
     def fail(self, error: FanoutError) -> None:
         """Makes `error` the reason to stop, if none is known yet. Safe from any thread."""
@@ -106,10 +120,11 @@ class Runtime:
             return Intake.assignment_of(record) in assignments
 
         self._closed |= assignments
+        self._settle()
         self._drop(gone)
         try:
             async with asyncio.timeout(timeout_s):
-                while any(map(gone, self._slots.running())):
+                while any(map(gone, self._unfinished())):
                     self._settled.clear()
                     await self._settled.wait()
         except TimeoutError:
@@ -135,6 +150,7 @@ class Runtime:
     def holds_back(self) -> bool:
         """Whether nothing may run, and records wait for others of their order that run."""
         known = len(self._slots.running()) + len(self._parked)
+        known += 0 if self.claims is None else self.claims.underway()
         return not self._slots.ready and self._parts.intake.in_flight()[0] > known
 
     def running(self) -> int:
@@ -162,6 +178,8 @@ class Runtime:
                 self._slots.done.append(record)
                 self.outcomes[outcome] += 1
                 self.outcomes["done"] -= 1
+            case Unclaimed():
+                self._enter([(record, message)])
             case Again():
                 self._park(record, message, verdict)
             case Settled():
@@ -172,6 +190,8 @@ class Runtime:
     def _park(self, record: int, message: Any, again: Again) -> None:
         """Frees the slot until the next attempt. The record stays open, so its key and the commit point wait."""
         if Intake.assignment_of(record) in self._closed:
+            if self.claims is not None:
+                self.claims.give_up(record)
             return  # its next owner tries it again
         tried = self._slots.tries.get(record, 0) + 1
         self._slots.tries[record] = tried
@@ -183,7 +203,7 @@ class Runtime:
 
     def _unpark(self, record: int) -> None:
         parked = self._parked.pop(record)
-        self._slots.offer([(record, parked.message)])
+        self._enter([(record, parked.message)])
 
     async def _bury(self, record: int, message: Any, dead: Dead) -> None:
         parts = self._parts
@@ -206,18 +226,51 @@ class Runtime:
         """Hands every result to the ledger in one crossing, and takes what may run next."""
         done, dead = self._slots.done, self._dead
         if done or dead:
-            runnable = self._parts.intake.settle(done, dead)
-            self.outcomes["done"] += len(done)
-            self._parts.guard.passed(len(done))
+            self._finish(done, dead)
             done.clear()
             dead.clear()
-            if runnable:
-                self._slots.offer(runnable)
-            self._made_room()
         self._settled.set()
+
+    def _close(self, done: list[int], dead: list[int]) -> None:
+        runnable = self._parts.intake.settle(done, dead)
+        self.outcomes["done"] += len(done)
+        self._parts.guard.passed(len(done))
+        if runnable:
+            self._enter(runnable)
+        self._made_room()
+        self._settled.set()
+
+    def _claims(self, parts: ClaimsParts) -> Claims:
+        doors = Doors(
+            run=self._run,
+            settle=self._close,
+            repeated=self._close_repeated,
+            mismatched=self._mismatched,
+            fail=self._fail,
+        )
+        return Claims(parts, doors)
+
+    def _run(self, runnable: list[Runnable]) -> None:
+        self._slots.offer(runnable)
+
+    def _close_repeated(self, records: list[int]) -> None:
+        """Settles what was done before; it counts as such, and not among what was done now."""
+        self.outcomes["repeated"] += len(records)
+        self.outcomes["done"] -= len(records)
+        self._close(records, [])
+
+    async def _mismatched(self, record: int, message: Any) -> None:
+        await self._other(record, message, mismatched(self._parts.handler, self._slots.tries.get(record, 0) + 1))
+        self._slots.settle_soon()
+
+    def _unfinished(self) -> list[int]:
+        """Records that run, or are done and not settled yet."""
+        return [*self._slots.running(), *(() if self.claims is None else self.claims.finishing())]
 
     def _drop(self, gone: Callable[[int], bool]) -> None:
         self._slots.drop(gone)
+        if self.claims is not None:
+            self.claims.drop(gone, self._slots.running())
         for record in [record for record in self._parked if gone(record)]:
             self._parked.pop(record).timer.cancel()
 

@@ -16,6 +16,7 @@ from fanout.config.tokens import with_token_function
 from .attempt import attempt_of
 from .board import Board, Row, row
 from .call import Means
+from .claiming import claims_parts
 from .dead_letter import DeadLetters, Guard
 from .feed import Feed, Reading
 from .letter import Scribe
@@ -72,6 +73,7 @@ class Worker:
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
         await asyncio.gather(*(each.feed.stop() for each in self._stations))
+        await asyncio.gather(*(each.runtime.leave() for each in self._stations))
         for each in self._stations:
             each.runtime.stop()
         for failure in failures:
@@ -134,6 +136,7 @@ def station(settings: WorkSettings, handler: Handler, group: str, places: Row) -
         source=source,
         places=places,
         link=link,
+        claims=None if settings.dedup is None else claims_parts(settings, handler, settings.dedup),
     )
     return Station(handler.topic, Runtime(parts, feed.made_room), feed, intake)
 
@@ -162,6 +165,7 @@ def _stats(each: Station) -> dict[str, Any]:
         "parked": each.runtime.parked_count(),
         "parked_named": each.runtime.parked(),
         "late": each.intake.late(),
+        "dedup": {} if each.runtime.claims is None else each.runtime.claims.told(),
         # JSON knows text keys only.
         "committed": {str(partition): offset for partition, offset in each.feed.committed.copy().items()},
     }

@@ -14,6 +14,7 @@ from fanout._fanout import Intake
 from fanout.errors import WorkError
 from fanout.work.attempt import attempt_of
 from fanout.work.call import Means
+from fanout.work.claims import ClaimsParts
 from fanout.work.dead_letter import DeadLetters, Guard
 from fanout.work.letter import Scribe
 from fanout.work.link import Link
@@ -29,7 +30,14 @@ Handle = Callable[..., Any]
 class Bench:
     """A runtime without a feed: partition 0 is held from offset 0."""
 
-    def __init__(self, handle: Handle, *, producer: FakeProducer | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        handle: Handle,
+        *,
+        producer: FakeProducer | None = None,
+        claims: ClaimsParts | None = None,
+        **options: Any,
+    ) -> None:
         app = App("workers")
         register = app.batch_handler if "max_size" in options else app.handler
         for around in options.pop("middleware", ()):
@@ -48,6 +56,7 @@ class Bench:
             guard=Guard(0.01, 100),
             concurrency=handler.concurrency,
             link=link,
+            claims=claims,
         )
         self.rooms = 0
         self.runtime = Runtime(parts, self._room)
