@@ -336,6 +336,19 @@ class LaneEnd:
     def error(self) -> FanoutError | None:
         """Why it failed; None if it did not."""
 
+@final
+class Pattern:
+    """A regular expression whose time grows with the length of expression and text and no faster.
+
+    The syntax is that of Rust's `regex`: as Python's, without look-around and back-references.
+    """
+
+    def __new__(cls, text: str, setting: str) -> Pattern:
+        """Raises `ConfigError` under `setting` for what is no expression, or one that needs over 2 MiB."""
+
+    def is_in(self, subject: bytes) -> bool:
+        """Whether it is found anywhere in `subject`, which need not be UTF-8."""
+
 def allot(loads: Sequence[int], targets: int) -> list[list[int]]:
     """Deals target partitions 0 to `targets` − 1 to source partitions, in proportion to their loads in records.
 

@@ -21,7 +21,7 @@ PYTHON_LAYERS = (
     ("kafka", "app"),
     ("dedup",),
     ("work", "testing"),
-    ("drain", "replay", "lost", "audit"),
+    ("dlq", "drain", "replay", "lost", "audit"),
     ("serve", "demo"),
     ("cli",),
 )

@@ -69,6 +69,12 @@ def test_every_verb_has_a_page_of_help(capsys: pytest.CaptureFixture[str]) -> No
         assert f"Usage: fanout {verb.__name__}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("verb", ["ls", "show", "export", "redrive"])
+def test_every_verb_of_dead_letters_has_a_page_of_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("dlq", verb, "--help") == 0
+    assert f"Usage: fanout dlq {verb}" in capsys.readouterr().out
+
+
 def test_the_hoisted_options_are_those_that_there_are() -> None:
     command = typer.main.get_command(build())
     flags: set[str] = set()

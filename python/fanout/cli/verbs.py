@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from .demo import demo
+from .dlq import dlq
 from .doctor import doctor
 from .drain import drain
 from .forward import forward
@@ -51,6 +52,7 @@ def build() -> typer.Typer:
     app.callback()(_frame)
     for verb in VERBS:
         app.command(epilog="Options of every command: fanout --help.")(verb)
+    app.add_typer(dlq, name="dlq")
     return app
 
 

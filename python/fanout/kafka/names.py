@@ -8,7 +8,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime
 
-__all__ = ["RunNames", "forward_prefix", "is_temp_topic", "lanes_group", "new_run_id", "runs_of"]
+__all__ = ["RunNames", "forward_prefix", "is_temp_topic", "lanes_group", "new_run_id", "redrive_group", "runs_of"]
 
 MAX_TOPIC = 249
 RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-z]{4}")
@@ -55,6 +55,11 @@ def forward_prefix(group: str) -> str:
 def lanes_group(group: str) -> str:
     """The group that assigns lanes to the processes that share them."""
     return f"fanout.{group}.lanes"
+
+
+def redrive_group(topic: str) -> str:
+    """The group whose offsets say which letters of `topic` went back; also the redrive's transactional id."""
+    return f"fanout.{topic}.redrive"
 
 
 def new_run_id(now: datetime) -> str:

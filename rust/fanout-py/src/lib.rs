@@ -6,6 +6,7 @@
 //! | `Cluster` | questions about ends, committed offsets, owners | answers, checked per partition |
 //! | `Intake` | a batch of messages; a batch of results | what may run; what to commit |
 //! | `allot`, `partition_for` | loads; a key | allotments; a partition |
+//! | `Pattern` | an expression; a text | whether it is found |
 //! | `oauth_cb` | tokens, when one is needed | – |
 //! | logging | – | the core's log lines, to the loggers `fanout_core.*` |
 
@@ -18,6 +19,7 @@ mod client;
 mod cluster;
 mod error;
 mod forward;
+mod pattern;
 mod route;
 mod work;
 
@@ -39,5 +41,6 @@ fn _fanout(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<forward::Forwarder>()?;
     module.add_class::<forward::LaneEnd>()?;
     module.add_class::<forward::LaneStats>()?;
+    module.add_class::<pattern::Pattern>()?;
     module.add_class::<work::Intake>()
 }
