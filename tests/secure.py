@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from confluent_kafka.admin import (
     AclBinding,
+    AclBindingFilter,
     AclOperation,
     AclPermissionType,
     AdminClient,
@@ -21,11 +22,13 @@ from certificates import Authority, Issued
 from fanout.demo.cluster import Cluster
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 __all__ = ["REAUTHENTICATE_MS", "SecureCluster", "no_token"]
 
 USER = "mover"
+T = TypeVar("T")
 REAUTHENTICATE_MS = 2_500
 
 _JAAS = {
@@ -100,19 +103,19 @@ class SecureCluster(Cluster):
         words = line.split()
         assert words[:2] == ["kafka-acls", "--bootstrap-server"], line
         assert words[3:6] == ["--add", "--allow-principal", "User:NAME"], line
-        operation, flag, name = words[7], words[8], words[9]
-        binding = AclBinding(
-            _RESOURCES[flag],
-            name,
-            ResourcePatternType.LITERAL,
-            f"User:{USER}",
-            "*",
-            AclOperation[operation.upper()],
-            AclPermissionType.ALLOW,
-        )
+        self.grant(" ".join(words[7:10]))
+
+    def grant(self, right: str) -> None:
+        """Lets the user do one thing: `Write --topic orders`."""
         admin = AdminClient({"bootstrap.servers": self.bootstrap})
-        for future in admin.create_acls([binding]).values():
+        for future in admin.create_acls([_acl(AclBinding, right)]).values():
             future.result(30)
+
+    def revoke(self, right: str) -> None:
+        """Takes back what was granted."""
+        admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        for future in admin.delete_acls([_acl(AclBindingFilter, right)]).values():
+            assert len(future.result(30)) == 1, f"{right} was not granted"
 
     def _settings_of_all(self) -> dict[str, str]:
         package = "org.apache.kafka.common.security"
@@ -129,6 +132,12 @@ class SecureCluster(Cluster):
             "listener.name.mutual.ssl.truststore.type": "PEM",
             "listener.name.mutual.ssl.truststore.location": str(self.authority.bundle),
         }
+
+
+def _acl(kind: Callable[..., T], right: str) -> T:
+    operation, flag, name = right.split()
+    what = _RESOURCES[flag], name, ResourcePatternType.LITERAL
+    return kind(*what, f"User:{USER}", "*", AclOperation[operation.upper()], AclPermissionType.ALLOW)
 
 
 def _quoted(jaas: str, password: str) -> str:

@@ -35,13 +35,21 @@ KEY_PASSWORD = f"CANARY-{uuid.uuid4()}"
 WRONG_PASSWORD = f"CANARY-{uuid.uuid4()}"
 RIGHT = re.compile(r"kafka-acls --bootstrap-server .*?--operation \w+ --[\w-]+ [\w.-]+")
 MOST_RIGHTS = 20
+RIGHTS = (
+    "Read --topic {source}",
+    "Write --topic {target}",
+    "Read --group {group}",
+    "Write --transactional-id {id}",
+)
+"""All that a forward cannot do without: whoever may read or write may look, too."""
 SOON_S = 20
 """A refusal that is final must not be waited for: the control calls of these tests may try for longer."""
+ENDS_S = 60
 
 
 @pytest.fixture(scope="module")
 def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureCluster]:
-    """One node for all tests here: none of them changes who is let in, and each has topics of its own."""
+    """One node for all tests here: none of them changes who is let in, and each has topics and rights of its own."""
     with _watched(SecureCluster(tmp_path_factory.mktemp("secure"), PASSWORD)) as cluster:
         assert isinstance(cluster, SecureCluster)
         cluster.let_in()
@@ -104,6 +112,34 @@ def test_following_the_words_of_each_refusal_leads_to_a_forward_that_is_proven(
     print(f"rights_asked_for={len(granted)}: {'; '.join(granted)}")
     assert f"Write --topic {road.target}" in granted
     assert any(right.startswith("Write --transactional-id fanout.") for right in granted)
+    road.prove()
+
+
+@pytest.mark.parametrize("lost", ["Read --group {group}", "Write --topic {target}", "Write --transactional-id {id}"])
+def test_a_right_that_is_taken_away_ends_the_lane_with_the_line_that_gives_it_back(
+    secure: SecureCluster, road: Road, tmp_path: Path, lost: str
+) -> None:
+    names = {"source": road.generator.topic, "target": road.target, "group": road.group}
+    names["id"] = f"fanout.{road.group}.{road.generator.topic}.0"
+    for right in RIGHTS:
+        secure.grant(right.format(**names))
+    lost = lost.format(**names)
+    file = write(tmp_path / "client.properties", secure.properties_of("secure"))
+
+    with Running(secure.at("secure"), "-F", file, *road.arguments()) as running:
+        _wait_carried(road, running)
+        secure.revoke(lost)
+        deadline = time.monotonic() + ENDS_S
+        while running.runs:
+            assert time.monotonic() < deadline, running.said()
+            road.generator.write(Chunk(records=100))
+        ended = running.wait().require(FAILED)
+
+    wanted = RIGHT.search(ended.document["lanes"][0]["error"])
+    assert wanted, ended.out
+    assert wanted[0].endswith(f"--operation {lost}")
+    secure.allow(wanted[0])
+    fanout(secure.at("secure"), "-F", file, *road.arguments("--until", "end")).require()
     road.prove()
 
 
