@@ -15,6 +15,8 @@ RUN = fanout("by key, origin header", partitioner="xxh3", origin="run", allotmen
 ROUND_ROBIN = fanout("round-robin", route="round-robin")
 PASS = fanout("whole batches", route="batch")
 UNPACKED = fanout("by key, left unpacked", compression="none")
+PACKED_LZ4 = fanout("by key, packed by lz4", compression="lz4")
+PACKED_ZSTD = fanout("by key, packed by zstd", compression="zstd")
 AT_LEAST_ONCE = fanout("by key, at-least-once", delivery="at-least-once")
 
 NULL = Mover(name="null forwarder", kind="null")
@@ -86,18 +88,47 @@ CELLS = (
     ),
     Cell(name="100 B lz4", source=replace(_B, codec="lz4"), movers=(BY_KEY, UNPACKED, PASS, *PEERS)),
     Cell(name="100 B zstd", source=replace(_B, codec="zstd"), movers=(BY_KEY, UNPACKED, PASS)),
+    Cell(name="100 B snappy", source=replace(_B, codec="snappy"), movers=(BY_KEY, PASS)),
+    Cell(name="100 B gzip", source=replace(_B, records=500_000, codec="gzip"), movers=(BY_KEY, PASS)),
+    Cell(name="100 B, packed on the way", source=_B, movers=(PACKED_LZ4, PACKED_ZSTD)),
     Cell(
         name="1 KiB lz4",
         source=replace(_B, records=200_000, record_bytes=1024, batch_records=900, codec="lz4"),
         movers=(BY_KEY, PASS, *PEERS),
     ),
+    Cell(
+        name="1 KiB zstd",
+        source=replace(_B, records=200_000, record_bytes=1024, batch_records=900, codec="zstd"),
+        movers=(BY_KEY, PASS),
+    ),
+    Cell(
+        name="10 KiB lz4",
+        source=replace(_B, records=30_000, record_bytes=10_240, batch_records=90, codec="lz4"),
+        movers=(BY_KEY, PASS),
+    ),
+    Cell(name="100 B zstd, as a drain", source=replace(_B, codec="zstd"), movers=(RUN,)),
     Cell(name="batches of 10", source=replace(_B, records=500_000, batch_records=10), movers=(BY_KEY, PASS)),
+    Cell(
+        name="batches of 10, lz4",
+        source=replace(_B, records=500_000, batch_records=10, codec="lz4"),
+        movers=(BY_KEY, PASS),
+    ),
+    Cell(
+        name="1 KiB, batches of 1",
+        source=replace(_B, records=100_000, record_bytes=1024, batch_records=1),
+        movers=(BY_KEY, PASS),
+    ),
     Cell(
         name="batches of 1",
         source=replace(_B, records=100_000, batch_records=1),
         movers=(BY_KEY, PASS, FRANZ_GO, LIBRDKAFKA),
     ),
     Cell(name="4 to 64", source=replace(_B, partitions=4, targets=64), movers=(BY_KEY, PASS, FRANZ_GO, LIBRDKAFKA)),
+    Cell(
+        name="1 KiB, 8 to 256",
+        source=replace(_B, records=200_000, record_bytes=1024, batch_records=900, partitions=8, targets=256),
+        movers=(BY_KEY, PASS),
+    ),
     Cell(name="8 to 256", source=replace(_B, partitions=8, targets=256), movers=(BY_KEY, PASS)),
     Cell(
         name="worst corner",
