@@ -20,10 +20,13 @@ import pytest
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
+from broker.working import Handled, app_environment
 from fanout.demo.cluster import Cluster
+from killing import Job, fill
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+    from pathlib import Path
 
 BROKERS: dict[str, dict[str, Any]] = {
     "4.3.1": {},
@@ -134,6 +137,30 @@ def topics(kafka: Kafka) -> Iterator[Topics]:
     made = Topics(kafka.bootstrap)
     yield made
     made.delete_all()
+
+
+class Lay(Protocol):
+    """Fills a topic with a record for each key, and says what workers do with them."""
+
+    def __call__(self, topic: str, behaviour: str, keys: Iterable[bytes | None], **more: Any) -> Job: ...
+
+
+@pytest.fixture
+def lay(kafka: Kafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lay:
+    """`lay("orders", "nap", keys, sleep_s=[0, 1])`: see `broker/work_app.py`; `partition_of` is that of `fill`."""
+
+    def laid(topic: str, behaviour: str, keys: Iterable[bytes | None], **more: Any) -> Job:
+        log, placed = tmp_path / f"{topic}.log", more.pop("partition_of", lambda _number: -1)
+        monkeypatch.setenv("FANOUT_TEST_APP", app_environment(log, topic, behaviour, **more))
+        return Job(
+            bootstrap=kafka.bootstrap,
+            topic=topic,
+            group=unique_name("workers"),
+            handled=Handled(log),
+            acknowledged=fill(kafka.bootstrap, topic, ((key, n) for n, key in enumerate(keys)), placed),
+        )
+
+    return laid
 
 
 def unique_name(stem: str) -> str:

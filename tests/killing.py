@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import random
 import signal
+import time
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from broker.working import Handled, Line, committed, ends, settings_of, writer
+from broker.working import Handled, Line, committed, ends, settings_of, wait_until, writer
 from fanout.work.supervisor import Supervisor
 from oracle.effects import Effect, check_effects
+from oracle.read import read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,7 +23,9 @@ if TYPE_CHECKING:
 
     from oracle.verdict import Verdict
 
-__all__ = ["Job", "Kill", "Toll", "fill", "toll_of", "workers"]
+__all__ = ["COOPERATIVE", "Job", "Kill", "Toll", "dead_letters", "fill", "kill_every", "toll_of", "workers"]
+
+PLACE = ("topic", "partition", "offset")
 
 COOPERATIVE = {"partition.assignment.strategy": "cooperative-sticky", "session.timeout.ms": "6000"}
 """Those who live keep their partitions, and what a killed one held waits as short as a broker allows by default."""
@@ -89,6 +93,17 @@ class Job:
         passed = (f"{self.topic}/{p}/{offset}" for p, place in places.items() for offset in range(place))
         return [name for name in passed if name not in done]
 
+    def top_up(self, keys: int, least: int) -> None:
+        """Appends as many records as must be open at least, when there are fewer."""
+        known = len(self.acknowledged)
+        if known - len(self.handled.ended()) < least:
+            more = range(known, known + least)
+            self.acknowledged.update(fill(self.bootstrap, self.topic, ((b"key-%d" % (n % keys), n) for n in more)))
+
+    def let_go(self) -> None:
+        """Ends the handlers that are stuck: see `work_app.cursed`."""
+        self.handled.path.with_name(f"{self.handled.path.name}.let-go").touch()
+
     def verdict(self) -> Verdict:
         """Every record handled, each key's completions in order."""
         done = (line for line in self.handled.lines() if line.kind == "end")
@@ -135,8 +150,16 @@ def toll_of(lines: Iterable[Line], kills: Sequence[Kill]) -> Toll:
     return toll
 
 
-def fill(bootstrap: str, topic: str, records: Iterable[tuple[bytes | None, int]]) -> Acknowledged:
-    """Appends records of a key and a sequence number; returns where the broker put each."""
+def fill(
+    bootstrap: str,
+    topic: str,
+    records: Iterable[tuple[bytes | None, int]],
+    partition_of: Callable[[int], int] = lambda _number: -1,
+) -> Acknowledged:
+    """Appends records of a key and a number; returns where the broker put each.
+
+    `partition_of` a number; -1 leaves it to the key.
+    """
     acknowledged: Acknowledged = {}
     producer = writer(bootstrap)
 
@@ -147,11 +170,29 @@ def fill(bootstrap: str, topic: str, records: Iterable[tuple[bytes | None, int]]
         assert offset is not None
         acknowledged[message.key() or b"-", int(message.value() or b"")] = (partition, offset)
 
-    for key, sequence in records:
-        producer.produce(topic, key=key, value=str(sequence).encode(), on_delivery=delivered)
+    for key, number in records:
+        place = partition_of(number)
+        producer.produce(topic, key=key, value=str(number).encode(), partition=place, on_delivery=delivered)
         producer.poll(0)
     assert producer.flush(60) == 0
     return acknowledged
+
+
+def dead_letters(job: Job, topic: str) -> list[str]:
+    """The record of each dead letter, by its own headers."""
+    headers = (dict(letter.headers) for letter in read(job.bootstrap, topic))
+    return [b"/".join(held[f"__dlq.errors.{part}"] or b"" for part in PLACE).decode() for held in headers]
+
+
+def kill_every(seconds: float, job: Job, supervisor: Supervisor, kills: int) -> list[Kill]:
+    """Kills so many, one after the other, each in its handlers. Fails when the work ends before."""
+    dice, killed = random.Random(19), list[Kill]()
+    while len(killed) < kills:
+        wait_until(lambda: supervisor.poll() and job.busy(supervisor.pids()), "a worker in its handlers")
+        time.sleep(dice.uniform(0, 0.2))
+        killed += job.kill_busy(supervisor.pids(), dice)
+        time.sleep(seconds)
+    return killed
 
 
 @contextmanager

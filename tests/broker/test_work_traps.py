@@ -1,52 +1,34 @@
-"""Four ways in which a consumer that looks right loses records or stands still; each has caught somebody."""
+"""
+Ways in which a consumer that looks right loses records or stands still; each has caught somebody.
+
+A dead-letter topic that is missing or goes away is one more: see `test_dead_letters.py`.
+"""
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from conftest import unique_name
-from killing import Job, Kill, fill, toll_of, workers
-from oracle.read import read
+from killing import dead_letters, toll_of, workers
 
-from .working import Handled, app_environment, wait_until
+from .working import wait_until
 
 if TYPE_CHECKING:
-    from conftest import Kafka, Topics
+    from collections.abc import Callable
 
-Lay = Callable[..., Job]
+    from conftest import Lay, Topics
+    from killing import Job, Kill
 
 AT_ONCE = 100
 CURSED = 20
-PLACE = ("topic", "partition", "offset")
-
-
-@pytest.fixture
-def lay(kafka: Kafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lay:
-    """Fills a topic and says what its handlers do."""
-
-    def laid(topic: str, behaviour: str, keys: list[bytes | None], **more: object) -> Job:
-        log = tmp_path / f"{topic}.log"
-        monkeypatch.setenv("FANOUT_TEST_APP", app_environment(log, topic, behaviour, **more))
-        acknowledged = fill(kafka.bootstrap, topic, zip(keys, range(len(keys)), strict=True))
-        return Job(
-            bootstrap=kafka.bootstrap,
-            topic=topic,
-            group=unique_name("workers"),
-            handled=Handled(log),
-            acknowledged=acknowledged,
-        )
-
-    return laid
 
 
 def test_trap_a_kill_within_a_second_of_a_commit_while_long_handlers_run_loses_none(topics: Topics, lay: Lay) -> None:
-    keys: list[bytes | None] = [b"key-%d" % number for number in range(4 * AT_ONCE)]
+    keys = [b"key-%d" % number for number in range(4 * AT_ONCE)]
     job = lay(topics("orders", 4), "nap", keys, sleep_s=[2, 2], concurrency=AT_ONCE)
     # A name of its own in the group gives the next process the partitions at once.
     with workers(job, {"group.instance.id": unique_name("seat")}) as supervisor:
@@ -82,7 +64,7 @@ def test_trap_what_always_fails_is_a_dead_letter_and_nothing_is_committed_past_i
 ) -> None:
     dead, count = topics("dead"), 2_000
     cursed = random.Random(3).sample(range(count), CURSED)
-    keys: list[bytes | None] = [b"key-%d" % (number % 150) for number in range(count)]
+    keys = [b"key-%d" % (number % 150) for number in range(count)]
     job = lay(topics("orders", 3), "cursed", keys, dlq=dead, cursed=cursed, sleep_s=[0.1, 0.2])
     looks = 0
     passed = set[str]()
@@ -102,12 +84,6 @@ def test_trap_what_always_fails_is_a_dead_letter_and_nothing_is_committed_past_i
     assert sorted(letters) == sorted(named)
     assert done.keys() == {f"{job.topic}/{p}/{offset}" for p, offset in job.acknowledged.values()} - named
     assert stats.dead_letters == CURSED
-
-
-def dead_letters(job: Job, topic: str) -> list[str]:
-    """The record of each dead letter, by its own headers."""
-    headers = (dict(letter.headers) for letter in read(job.bootstrap, topic))
-    return [b"/".join(held[f"__dlq.errors.{part}"] or b"" for part in PLACE).decode() for held in headers]
 
 
 @pytest.mark.parametrize("mostly", ["without-a-key", "distinct"])

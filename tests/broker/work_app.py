@@ -8,10 +8,13 @@ The application the worker tests run, in the processes that `fanout work` starts
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import os
 import random
+import sqlite3
 import time
+from pathlib import Path
 from typing import Any
 
 from fanout import App, Backoff, Message, Reject
@@ -103,16 +106,47 @@ async def gather(_value: bytes, msg: Message) -> None:
 
 
 async def cursed(value: bytes, msg: Message) -> None:
-    """Never manages the records it was told of."""
+    """Never manages the records it was told of, and is held up by others until a file appears."""
     note("begin", msg)
     await asyncio.sleep(random.uniform(*TOLD["sleep_s"]))
+    while int(value) in SLOW and not LET_GO.exists():  # noqa: ASYNC110, ASYNC240  another process makes it
+        await asyncio.sleep(0.05)
     if int(value) in CURSED:
         raise LookupError(f"cursed {value.decode()}")
     note("end", msg)
 
 
 CURSED = frozenset(TOLD.get("cursed", ()))
-BEHAVIOURS = {each.__name__: each for each in (nap, poison, block, plain, leave, gather, cursed)}
+SLOW = frozenset(TOLD.get("slow", ()))
+LET_GO = Path(f"{TOLD['log']}.let-go")
+
+
+async def sink(_value: bytes, msg: Message) -> None:
+    """Applies each record to its key's row: once whatever happens, and once more for every repeat beside it."""
+    note("begin", msg)
+    await asyncio.sleep(random.uniform(*TOLD["sleep_s"]))
+    rows = store()
+    with rows:
+        rows.execute(APPLY, {"key": msg.key, "offset": msg.position.offset})
+        rows.execute("UPDATE effects SET naive = naive + 1 WHERE key = ?", [msg.key])
+    note("end", msg)
+
+
+APPLY = """
+    INSERT INTO effects (key, last_offset, applied, naive) VALUES (:key, :offset, 1, 0)
+    ON CONFLICT DO UPDATE SET last_offset = :offset, applied = applied + 1 WHERE last_offset < :offset
+"""
+
+
+@functools.cache
+def store() -> sqlite3.Connection:
+    """The effects of all processes, in one file."""
+    rows = sqlite3.connect(TOLD["effects"], timeout=60, isolation_level="IMMEDIATE")
+    rows.execute("PRAGMA synchronous = OFF")
+    return rows
+
+
+BEHAVIOURS = {each.__name__: each for each in (nap, poison, block, plain, leave, gather, cursed, sink)}
 
 app.handler(
     TOLD["topic"],
