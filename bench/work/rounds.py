@@ -18,6 +18,7 @@ from work.order import Order
 
 if TYPE_CHECKING:
     from work.cells import Cell, Entry
+    from work.runtimes import Runtime
 
 __all__ = ["Result", "Run", "measure"]
 
@@ -118,27 +119,37 @@ def _handle(bootstrap: str, cell: Cell, entry: Entry, topic: str) -> Run:
             redis="",
             told=str(told),
         )
-        problem = _until_told(entry.runtime.command(), order, told)
+        problem = _until_told(entry.runtime, order, told)
         return Run(problem=problem) if problem else Run(**json.loads(told.read_text(encoding="utf-8")))
 
 
-def _until_told(command: list[str], order: Order, told: Path) -> str:
+def _until_told(runtime: Runtime, order: Order, told: Path) -> str:
     """Runs a process until it has told what it used, then ends it. Returns what went wrong, or nothing."""
+    said = told.with_name("said.txt")
+    environment = {**order.environment(), **runtime.environment}
     # A session of its own: some runtimes start processes, and none may outlive its run.
-    with subprocess.Popen(
-        command, cwd=BENCH, env=order.environment(), stdout=subprocess.DEVNULL, start_new_session=True
-    ) as process:
+    with (
+        said.open("wb") as out,
+        subprocess.Popen(
+            runtime.command(), cwd=BENCH, env=environment, stdout=out, stderr=out, start_new_session=True
+        ) as process,
+    ):
         deadline = time.monotonic() + TIMEOUT_S
         try:
             while not told.exists():
                 if process.poll() is not None and not told.exists():
-                    return f"ended with {process.returncode} before all records were handled"
+                    return f"ended with {process.returncode} before all records were handled: {_last_line(said)}"
                 if time.monotonic() > deadline:
-                    return f"not all records were handled in {TIMEOUT_S:.0f} s"
+                    return f"not all records were handled in {TIMEOUT_S:.0f} s: {_last_line(said)}"
                 time.sleep(GLANCE_S)
         finally:
             _end(process)
     return ""
+
+
+def _last_line(said: Path) -> str:
+    lines = said.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1][:200] if lines else "it said nothing"
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
