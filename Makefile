@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-brokers long fuzz check format bench instructions build lock clean tools
+.PHONY: help demo test test-brokers long fuzz check format bench bench-work instructions build lock clean tools
 
 # rustup installs here, and a login shell may not have seen it yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -73,6 +73,10 @@ format: $(VENV)/locked ## rewrite the source in its house format
 
 bench: build ## figures of this machine: CPU and time a record, beside other clients and a forwarder that does nothing
 	@$(BIN)/python bench/run.py
+	@$(BIN)/python bench/run_work.py
+
+bench-work: build ## of these, the workers' alone: what a handled record costs, beside other ways to handle it in Python
+	@$(BIN)/python bench/run_work.py
 
 instructions: build ## instructions a record, held to a stored baseline (STORE=1 stores what is counted); needs valgrind
 	@$(BIN)/python bench/instructions.py $(if $(STORE),--store)
@@ -83,6 +87,9 @@ lock: ## write requirements/*.lock anew (needs uv)
 	@command -v uv >/dev/null || { echo "uv was not found: install it (pip install uv)" >&2; exit 2; }
 	uv pip compile -q $(LOCK_OPTIONS) --output-file requirements/dev.lock pyproject.toml requirements/dev.in
 	uv pip compile -q $(LOCK_OPTIONS) --output-file requirements/java.lock requirements/java.in
+	uv pip compile -q $(LOCK_OPTIONS) --output-file bench/peers/workers/quix.lock bench/peers/workers/quix.in
+	@# One of them says that it needs 3.12; it runs on 3.11 all the same.
+	uv pip compile -q $(subst 3.11,3.12,$(LOCK_OPTIONS)) --output-file bench/peers/workers/peers.lock bench/peers/workers/peers.in
 
 clean: ## remove all that the other verbs made, the jars apart
 	rm -rf $(VENV) target build kafka-logs .mypy_cache .ruff_cache .pytest_cache .hypothesis

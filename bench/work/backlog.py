@@ -9,7 +9,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from fanout._fanout import Cluster as Control
-from work.tally import KEYS
+from work.tally import KEYS, NO_KEY
 
 __all__ = ["PARTITIONS", "Backlog", "make", "remove"]
 
@@ -20,7 +20,7 @@ QUIET = {"log_level": 3}
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """How many records, and which share of them has no key."""
+    """How many records, and which share of them has no key. Each value names its record and its key."""
 
     records: int
     keyless: float = 0.0
@@ -51,10 +51,10 @@ def _fill(bootstrap: str, topic: str, backlog: Backlog) -> None:
     )
     chosen = random.Random(1)
     for number in range(backlog.records):
-        key = chosen.randrange(KEYS)
+        key = NO_KEY if chosen.random() < backlog.keyless else chosen.randrange(KEYS)
         value = b'{"id":%d,"key":%d,"text":"' % (number, key)
         value += b"x" * (VALUE_BYTES - len(value) - 2) + b'"}'
-        written = None if chosen.random() < backlog.keyless else b"%08d" % key
+        written = None if key == NO_KEY else b"%08d" % key
         while True:
             try:
                 producer.produce(topic, value, written)

@@ -6,32 +6,38 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
+from peers.build import MissingError
 from work import backlog
 from work.order import Order
 
 if TYPE_CHECKING:
-    from work.cells import Cell, Entry
+    from work.cells import Cell
     from work.runtimes import Runtime
+    from work.store import Store
 
-__all__ = ["Result", "Run", "measure"]
+__all__ = ["Pace", "Result", "Run", "Servers", "measure"]
 
 BENCH = Path(__file__).parents[1]
 GLANCE_S = 0.05
 TIMEOUT_S = 60.0
-"""What handling may take: entries are sized for some seconds."""
-LEAVE_S = 12.0
+"""What one run may take: backlogs are sized for some seconds."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
-    """One runtime, once. `problem` is empty when every record was handled. Figures are those of `Tally`."""
+    """One runtime, once. `problem` is empty when every record was handled. The figures are those of `Tally`.
+
+    store_cpu_s: of the Redis server over the whole run.
+    """
 
     cpu_s: float = 0.0
     running_s: float = 0.0
@@ -42,6 +48,7 @@ class Run:
     switches: int = 0
     supervisor_cpu_s: float = 0.0
     supervisor_peak_bytes: int = 0
+    store_cpu_s: float = 0.0
     problem: str = ""
 
 
@@ -58,69 +65,109 @@ class Result:
         """Whether every run handled every record."""
         return not any(run.problem for runs in self.runs.values() for run in runs)
 
+    def good(self, name: str) -> list[Run]:
+        """Those that handled every record."""
+        return [run for run in self.runs.get(name, []) if not run.problem]
+
     def cpu_us(self, name: str) -> list[float]:
         """CPU of each run in µs a record."""
-        return [run.cpu_s / self._records(name) * 1e6 for run in self._good(name)]
+        return [run.cpu_s / self.records(name) * 1e6 for run in self.good(name)]
 
     def per_s(self, name: str) -> list[float]:
         """Records a second of each run."""
-        return [self._records(name) / run.running_s for run in self._good(name)]
+        return [self.records(name) / run.running_s for run in self.good(name)]
 
-    def most(self, name: str, of: str) -> int:
-        """The highest of a figure over all runs."""
-        return max((getattr(run, of) for run in self._good(name)), default=0)
+    def beside_us(self, name: str, of: str) -> float:
+        """The median of another process' CPU, in µs a record."""
+        used: float = median(getattr(run, of) for run in self.good(name))
+        return used / self.records(name) * 1e6
 
-    def supervisor_cpu_us(self, name: str) -> float:
-        """CPU of the supervisor, in µs a record."""
-        return median(run.supervisor_cpu_s for run in self._good(name)) / self._records(name) * 1e6
-
-    def _good(self, name: str) -> list[Run]:
-        return [run for run in self.runs[name] if not run.problem]
-
-    def _records(self, name: str) -> int:
-        return next(entry.records for entry in self.cell.entries if entry.runtime.name == name)
+    def records(self, name: str) -> int:
+        """How many records a run of `name` handles."""
+        return next(self.cell.records(runtime) for runtime in self.cell.thousands if runtime.name == name)
 
 
-def measure(bootstrap: str, cell: Cell, rounds: int) -> Result:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pace:
+    """How many rounds there are: `rounds`, but only the first once it is later than `until`."""
+
+    rounds: int
+    until: float = float("inf")
+
+    def goes_on(self, number: int) -> bool:
+        """Whether round `number`, from 0, is still to be run."""
+        return number < self.rounds and (number == 0 or time.monotonic() < self.until)
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """What all runs share."""
+
+    bootstrap: str
+    store: Store
+
+
+def measure(servers: Servers, cell: Cell, pace: Pace) -> Result:
     """Writes the backlogs, then lets each runtime handle its own in every round."""
     result = Result(cell=cell)
-    topic_of: dict[backlog.Backlog, str] = {}
-    for wanted in dict.fromkeys(cell.backlog_of(entry) for entry in cell.entries):
-        topic_of[wanted] = f"{_slug(cell.name)}-{wanted.records}"
-        backlog.make(bootstrap, topic_of[wanted], wanted)
-    for number in range(rounds):
-        for entry in _in_turn(cell.entries, number):
-            run = _handle(bootstrap, cell, entry, topic_of[cell.backlog_of(entry)])
-            result.runs.setdefault(entry.runtime.name, []).append(run)
-    backlog.remove(bootstrap, list(topic_of.values()))
+    able = [runtime for runtime in cell.thousands if _is_able(runtime, result)]
+    topics = _fill(servers.bootstrap, cell, able)
+    number = 0
+    while able and pace.goes_on(number):
+        first = number % len(able)
+        # Another one begins each round: who follows a heavy one finds a broker that still tidies up after it.
+        for runtime in (*able[first:], *able[:first]):
+            run = _handle(servers, cell, runtime, topics[cell.backlog_of(runtime)])
+            if run.problem:
+                print(f"{cell.name}, {runtime.name}: {run.problem}", file=sys.stderr)
+            result.runs.setdefault(runtime.name, []).append(run)
+        number += 1
+    backlog.remove(servers.bootstrap, list(topics.values()))
     return result
 
 
-def _in_turn(entries: tuple[Entry, ...], number: int) -> tuple[Entry, ...]:
-    """Another one begins each round: who follows a heavy one finds a broker that still tidies up after it."""
-    first = number % len(entries)
-    return entries[first:] + entries[:first]
+def _is_able(runtime: Runtime, result: Result) -> bool:
+    try:
+        runtime.command()
+    except MissingError as missing:
+        result.missing[runtime.name] = str(missing)
+        print(f"{runtime.name} is left out: {missing}", file=sys.stderr)
+        return False
+    return True
+
+
+def _fill(bootstrap: str, cell: Cell, runtimes: list[Runtime]) -> Mapping[backlog.Backlog, str]:
+    """A topic for each backlog, whoever handles it."""
+    topics = {wanted: f"{_slug(cell.name)}-{wanted.records}" for wanted in map(cell.backlog_of, runtimes)}
+    for wanted, topic in topics.items():
+        backlog.make(bootstrap, topic, wanted)
+    return topics
 
 
 def _slug(text: str) -> str:
     return "".join(letter if letter.isalnum() else "-" for letter in text)
 
 
-def _handle(bootstrap: str, cell: Cell, entry: Entry, topic: str) -> Run:
-    with tempfile.TemporaryDirectory(prefix="bench-work-") as folder:
+def _handle(servers: Servers, cell: Cell, runtime: Runtime, topic: str) -> Run:
+    with tempfile.TemporaryDirectory(prefix="bench-work-", ignore_cleanup_errors=True) as folder:
         told = Path(folder) / "told.json"
         order = Order(
-            bootstrap=bootstrap,
+            bootstrap=servers.bootstrap,
             topic=topic,
-            group=f"{_slug(entry.runtime.name)}-{time.monotonic_ns()}",
-            records=entry.records,
+            group=f"{_slug(runtime.name)}-{time.monotonic_ns()}",
+            records=cell.records(runtime),
             wait_s=cell.wait_s,
             at_once=cell.at_once,
-            redis="",
+            redis=servers.store.url if cell.dedup else "",
             told=str(told),
         )
-        problem = _until_told(entry.runtime, order, told)
-        return Run(problem=problem) if problem else Run(**json.loads(told.read_text(encoding="utf-8")))
+        servers.store.clear()
+        before_s = servers.store.cpu_s()
+        problem = _until_told(runtime, order, told)
+        if problem:
+            return Run(problem=problem)
+        run = Run(**json.loads(told.read_text(encoding="utf-8")))
+        return replace(run, store_cpu_s=servers.store.cpu_s() - before_s) if cell.dedup else run
 
 
 def _until_told(runtime: Runtime, order: Order, told: Path) -> str:
@@ -147,18 +194,14 @@ def _until_told(runtime: Runtime, order: Order, told: Path) -> str:
     return ""
 
 
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ends the whole session: all is told, and how a peer is stopped cleanly need not be known."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return  # it ended by itself
+
+
 def _last_line(said: Path) -> str:
     lines = said.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     return lines[-1][:200] if lines else "it said nothing"
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Asks the whole session to end, and insists: peers need not know how."""
-    for number, wait_s in ((signal.SIGTERM, LEAVE_S), (signal.SIGKILL, LEAVE_S)):
-        try:
-            os.killpg(process.pid, number)
-            process.wait(wait_s)
-        except ProcessLookupError:
-            return
-        except subprocess.TimeoutExpired:
-            continue

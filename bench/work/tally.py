@@ -13,9 +13,10 @@ from pathlib import Path
 
 from work.order import Order
 
-__all__ = ["Tally", "peak_bytes"]
+__all__ = ["KEYS", "NO_KEY", "Tally", "peak_bytes"]
 
 KEYS = 10_000
+NO_KEY = -1
 
 
 class Tally:
@@ -49,15 +50,16 @@ class Tally:
         """A handler that waits begins with a record of `key`. Two of one key at a time are noted."""
         if not self._began_at:
             self._begin()
-        if self._running[key]:
-            self._overlaps += 1
-        self._running[key] += 1
+        if key != NO_KEY:
+            self._overlaps += self._running[key] > 0
+            self._running[key] += 1
         self._at_once += 1
         self._most_at_once = max(self._most_at_once, self._at_once)
 
     def ends(self, key: int, number: int) -> None:
         """It is done with that record."""
-        self._running[key] -= 1
+        if key != NO_KEY:
+            self._running[key] -= 1
         self._at_once -= 1
         self.done(number)
 
