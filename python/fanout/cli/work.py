@@ -23,7 +23,7 @@ __all__ = ["work"]
 
 GLANCE_S = 0.2
 
-OUTCOMES = ("done", "skipped", "tombstone", "retried", "dead")
+OUTCOMES = ("done", "skipped", "tombstone", "repeated", "retried", "dead")
 
 Ends = dict[str, dict[int, int]]
 

@@ -176,17 +176,15 @@ class Claims:
         """How many records are at the store, on their way there, or wait to be asked for again."""
         return len(self.finishing()) + len(self._now.asked) + len(self._next.asked) + len(self._waiting)
 
-    def waiting(self) -> int:
-        """How many records wait for another one of their key."""
-        return len(self._waiting)
+    def told(self) -> dict[str, int]:
+        """Every figure so far, for reports."""
+        return {f"dedup.{name}": count for name, count in self.figures.items()}
 
-    def down_s(self) -> float:
-        """Since how long the store does not answer."""
-        return 0.0 if self._down_since is None else time.monotonic() - self._down_since
-
-    def told(self) -> dict[str, float]:
-        """Every figure, `waiting` and `down_s` among them, for reports."""
-        return {**self.figures, "waiting": self.waiting(), "down_s": round(self.down_s(), 1)}
+    def troubles(self) -> list[str]:
+        """What keeps records from running, in words."""
+        if self._down_since is None:
+            return []
+        return [f"the dedup store has not answered for {time.monotonic() - self._down_since:.0f} s"]
 
     async def leave(self, *, is_idle: bool) -> None:
         """Gives back what can be given back in a second. `is_idle`: nothing runs any more, so the owner may retire."""
@@ -328,7 +326,7 @@ class Claims:
 
     def _note_up(self) -> None:
         if self._down_since is not None:
-            logger.warning("the dedup store answers again after %.1f s", self.down_s())
+            logger.warning("the dedup store answers again after %.1f s", time.monotonic() - self._down_since)
             self._down_since = None
 
     def _watch(self, task: asyncio.Task[Any]) -> None:

@@ -45,7 +45,8 @@ LEAVE_S = 2.5
 class WorkStats:
     """What the workers have done since the start, and do now.
 
-    processed: outcomes by handler topic: done, skipped, tombstone, dead, retried, and dead by reason.
+    processed: outcomes by handler topic: done, skipped, tombstone, repeated, dead, retried, and dead by reason; under
+    `dedup.…` what the store answered: run, done, busy, mismatch, then ok, already, lost, released, unclaimed.
     parked: some records that wait for another attempt, and why.
     committed: by handler topic and partition, the offset last committed, as far as it was reported.
     A process that was killed takes what it did since its last report, at most half a second, with it.

@@ -157,15 +157,15 @@ def _dead_letters(settings: WorkSettings, handler: Handler, group: str) -> DeadL
 
 def _stats(each: Station) -> dict[str, Any]:
     records, size = each.intake.in_flight()
+    claims = each.runtime.claims
     return {
-        "outcomes": dict(each.runtime.outcomes),
+        "outcomes": {**each.runtime.outcomes, **({} if claims is None else claims.told())},
         "running": each.runtime.running(),
         "in_flight": records,
         "in_flight_bytes": size,
         "parked": each.runtime.parked_count(),
-        "parked_named": each.runtime.parked(),
+        "parked_named": [*(() if claims is None else claims.troubles()), *each.runtime.parked()],
         "late": each.intake.late(),
-        "dedup": {} if each.runtime.claims is None else each.runtime.claims.told(),
         # JSON knows text keys only.
         "committed": {str(partition): offset for partition, offset in each.feed.committed.copy().items()},
     }

@@ -298,10 +298,10 @@ async def test_a_store_that_is_down_makes_records_wait_and_they_go_on_by_themsel
         assert (ran, bench.intake.due()) == ([], [])
         claims = bench.runtime.claims
         assert claims is not None
-        assert claims.told()["down_s"] > 0
+        assert "has not answered" in claims.troubles()[0]
         gate.store.broken = False
         await bench.settled(2)
-        assert claims.told()["down_s"] == 0
+        assert claims.troubles() == []
     assert sorted(ran) == [b"0", b"1"]
 
 
