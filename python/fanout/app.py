@@ -105,6 +105,7 @@ class Handler:
     retry: Backoff = DEFAULT_BACKOFF
     dead_letters: str | None = None
     dialect: Dialect = "broker"
+    retry_topic: str | None = None
     ack: Ack = "on_success"
     batch: BatchRule | None = None
     middleware: Sequence[Middleware] = ()
@@ -136,6 +137,17 @@ class Handler:
         if self.ack not in typing.get_args(Ack):
             raise ConfigError("ack", f"{self.ack!r} is none of on_success, manual, on_receive")
         _check_dedup_key(self.dedup_key)
+        if self.retry_topic is not None:
+            self._check_retry_topic(self.retry_topic)
+
+    def _check_retry_topic(self, topic: str) -> None:
+        if self.order_by != "none":
+            raise ConfigError("retry_topic", "a record that leaves its place gives its order up: "
+                              'say order_by="none", or let it be tried again in place')  # fmt: skip
+        if topic in (self.topic, self.dead_letters):
+            raise ConfigError("retry_topic", f"{topic} holds other records: retries need a topic of their own")
+        if self.ack == "on_receive":
+            raise ConfigError("retry_topic", "a record that is settled before it runs is not tried again")
 
     def _check_calls(self) -> None:
         if self.timeout_s is not None and not self.is_async:
@@ -178,6 +190,7 @@ class App:
         retry: Backoff = DEFAULT_BACKOFF,
         dlq: str | None = DEFAULT_DEAD_LETTERS,
         dlq_dialect: Dialect = "broker",
+        retry_topic: str | None = None,
         ack: Ack = "on_success",
     ) -> Callable[[F], F]:
         """Makes a function the handler of `topic`. It takes the decoded value, and the `Message` if it asks for two.
@@ -190,7 +203,8 @@ class App:
         be handled in its place, and all behind it in its order. `dlq_dialect`: whose headers tell of the failure: the
         broker's own (`__dlq.errors.…`), Kafka Connect's or Spring's. `ack`: a record is settled when its handler
         returns; "manual": when it awaits `msg.ack()`, and a return without it is a failure; "on_receive": before its
-        handler runs, so a crash loses it.
+        handler runs, so a crash loses it. `retry_topic`, with order_by="none": a topic, which must exist, through
+        which failed records come again, so that they hold nothing up meanwhile; None tries them again in their place.
 
         Raises ConfigError at once for what cannot work.
         """
@@ -206,8 +220,9 @@ class App:
                     concurrency=concurrency,
                     timeout_s=timeout,
                     retry=retry,
-                    dead_letters=_dead_letters(dlq, topic),
+                    dead_letters=_named(dlq, topic),
                     dialect=dlq_dialect,
+                    retry_topic=_named(retry_topic, topic),
                     ack=ack,
                     middleware=self._middleware,
                 )
@@ -254,7 +269,7 @@ class App:
                     concurrency=max_size * concurrency,
                     timeout_s=timeout,
                     retry=retry,
-                    dead_letters=_dead_letters(dlq, topic),
+                    dead_letters=_named(dlq, topic),
                     dialect=dlq_dialect,
                     batch=rule,
                     middleware=self._middleware,
@@ -296,7 +311,7 @@ class App:
         return f"App({self.name!r}, topics={sorted(self._handlers)})"
 
 
-def _dead_letters(named: str | None, topic: str) -> str | None:
+def _named(named: str | None, topic: str) -> str | None:
     return None if named is None else named.replace("{topic}", topic)
 
 

@@ -146,11 +146,22 @@ def store() -> sqlite3.Connection:
     return rows
 
 
-BEHAVIOURS = {each.__name__: each for each in (nap, poison, block, plain, leave, gather, cursed, sink)}
+async def always(value: bytes, msg: Message) -> None:
+    """Always fails for every `every`th record, and for the one behind it until its last attempt."""
+    note("begin", msg)
+    number, every = int(value), TOLD["every"]
+    if number % every == 0 or (number % every == 1 and msg.attempt < 3):
+        raise ConnectionError(f"no answer to {number}")
+    note("end", msg)
+
+
+BEHAVIOURS = {each.__name__: each for each in (always, nap, poison, block, plain, leave, gather, cursed, sink)}
 
 app.handler(
     TOLD["topic"],
     dlq=TOLD.get("dlq"),
     concurrency=TOLD.get("concurrency", 50),
-    retry=Backoff(base=0.02, max=0.02, attempts=3),
+    retry=Backoff(base=TOLD.get("wait_s", 0.02), max=TOLD.get("wait_s", 0.02), attempts=3),
+    order_by=TOLD.get("order_by", "key"),
+    retry_topic=TOLD.get("retry_topic"),
 )(BEHAVIOURS[TOLD["behaviour"]])

@@ -10,7 +10,7 @@ from .output import Answer
 from .parse import one_of, positive
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from fanout.config.work import WorkSettings
     from fanout.work.check import Checked
@@ -51,6 +51,10 @@ def work(
         float,
         typer.Option("--max-blocked", metavar="S", help="A process whose event loop stands for longer is replaced."),
     ] = 60.0,
+    dead_letter_share: Annotated[
+        float,
+        typer.Option("--dead-letter-share", metavar="F", help="More dead letters among 1,000 records stop the work."),
+    ] = 0.01,
     until: Annotated[
         str | None, typer.Option("--until", metavar="end", help="Stop at the last stable offsets as they are now.")
     ] = None,
@@ -77,33 +81,46 @@ def work(
         dedup=session.settings.dedup.settings(),
         concurrency=concurrency,
         most_blocked_s=max_blocked,
+        dead_letter_share=dead_letter_share,
         loop=one_of(loop, ("auto", "asyncio", "uvloop"), "--loop"),  # type: ignore[arg-type]
     )
     supervisor = Supervisor(settings)
     checked = supervisor.check()
     ends = {name: session.cluster.offsets(name, "stable") for name in checked.topics} if until else None
-    raise typer.Exit(_work(session, settings, supervisor, Errand(checked, ends)))
+
+    def retries() -> Ends:
+        return {name: session.cluster.offsets(name, "stable") for name in checked.retry_topics}
+
+    raise typer.Exit(_work(session, settings, supervisor, Errand(checked, ends, retries)))
 
 
 class Errand:
-    """What was asked for: the topics, and where each partition ends, if anywhere."""
+    """What was asked for: the topics, where each partition ends, if anywhere, and where the retry topics end now."""
 
-    def __init__(self, checked: Checked, ends: Ends | None) -> None:
+    def __init__(self, checked: Checked, ends: Ends | None, retries: Callable[[], Ends]) -> None:
         self.checked = checked
         self.ends = ends
+        self._retries = retries
 
     def is_over(self, stats: WorkStats) -> bool:
-        """Whether every partition is committed up to its end."""
-        return self.ends is not None and all(
-            stats.committed.get(topic, {}).get(partition, -1) >= end
-            for topic, ends in self.ends.items()
-            for partition, end in ends.items()
-        )
+        """Whether every partition is committed up to its end, and so is all that came of it to be tried again.
+
+        The retry topics are asked after `stats` were taken: what was committed by then has left its next attempt there.
+        """
+        return self.ends is not None and _is_past(self.ends, stats) and _is_past(self._retries(), stats)
 
     @property
     def title(self) -> str:
         """For the progress line."""
         return f"{self.checked.group} on {', '.join(self.checked.topics)}"
+
+
+def _is_past(ends: Ends, stats: WorkStats) -> bool:
+    return all(
+        stats.committed.get(topic, {}).get(partition, -1) >= end
+        for topic, partitions in ends.items()
+        for partition, end in partitions.items()
+    )
 
 
 def _work(session: Session, settings: WorkSettings, supervisor: Supervisor, errand: Errand) -> int:
@@ -159,6 +176,7 @@ def _answer(settings: WorkSettings, errand: Errand, stats: WorkStats) -> Answer:
             "handlers": {topic: dict(counts) for topic, counts in stats.processed.items()},
             "committed": stats.committed,
             "dead_letter_topics": errand.checked.dead_letters,
+            "retry_topics": errand.checked.retry_topics,
             "restarts": stats.restarts,
             "parked": stats.parked,
         },

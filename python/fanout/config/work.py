@@ -77,6 +77,8 @@ class WorkSettings:
             raise ConfigError("--concurrency", f"at least one record at a time, not {self.concurrency}")
         if self.most_blocked_s < 1:
             raise ConfigError("--max-blocked", f"at least a second, not {self.most_blocked_s:g}")
+        if not 0 <= self.dead_letter_share <= 1:
+            raise ConfigError("--dead-letter-share", f"is a part of 1, such as 0.01, not {self.dead_letter_share:g}")
         if self.run is not None and self.group is None:
             raise ConfigError("--group", "workers of a run read in the run's own group")
 

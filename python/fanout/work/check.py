@@ -24,11 +24,12 @@ class Topics(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Checked:
-    """What will run: the group, the topics that are read, and where dead letters go."""
+    """What will run: the group, the topics that are read, where dead letters go, and what comes again later."""
 
     group: str
     topics: tuple[str, ...]
     dead_letters: tuple[str, ...]
+    retry_topics: tuple[str, ...] = ()
 
 
 def check_work(settings: WorkSettings, cluster: Topics) -> Checked:
@@ -48,7 +49,9 @@ def check_work(settings: WorkSettings, cluster: Topics) -> Checked:
     dead_letters = sorted({handler["dead_letters"] for handler in handlers if handler["dead_letters"] is not None})
     for topic in dead_letters:
         _check_dead_letters(topic, cluster)
-    return Checked(group=group, topics=topics, dead_letters=tuple(dead_letters))
+    retry_topics = [handler["retry_topic"] for handler in handlers if handler["retry_topic"] is not None]
+    _check_retry_topics(retry_topics, topics, cluster)
+    return Checked(group=group, topics=topics, dead_letters=tuple(dead_letters), retry_topics=tuple(retry_topics))
 
 
 def _chosen(app: dict[str, Any], settings: WorkSettings) -> list[dict[str, Any]]:
@@ -67,6 +70,24 @@ def _check_order(handler: dict[str, Any], settings: WorkSettings) -> None:
             f"order_by of the handler of {handler['topic']}",
             'a run spreads each partition over several: only the order of keys is kept, use order_by="key"',
         )
+    if settings.run is not None and handler["retry_topic"] is not None:
+        raise ConfigError(
+            f"retry_topic of the handler of {handler['topic']}",
+            "in a run records are tried again in place, else it could not be proven that all of them were finished",
+        )
+
+
+def _check_retry_topics(retry_topics: list[str], topics: tuple[str, ...], cluster: Topics) -> None:
+    for topic in retry_topics:
+        if topic in topics or retry_topics.count(topic) > 1:
+            raise ConfigError("retry_topic", f"{topic} is read by another handler: retries need a topic of their own")
+        try:
+            cluster.partitions(topic)
+        except RefusedError as error:
+            raise RefusedError(
+                f"the retry topic {topic} does not exist",
+                f"create it, name another with retry_topic=..., or leave that out to retry in place ({error})",
+            ) from error
 
 
 def _check_dead_letters(topic: str, cluster: Topics) -> None:

@@ -150,7 +150,12 @@ def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def _described(handler: Handler) -> dict[str, object]:
-    return {"topic": handler.topic, "dead_letters": handler.dead_letters, "order_by": handler.order_by}
+    return {
+        "topic": handler.topic,
+        "dead_letters": handler.dead_letters,
+        "retry_topic": handler.retry_topic,
+        "order_by": handler.order_by,
+    }
 
 
 def _end(code: int) -> NoReturn:

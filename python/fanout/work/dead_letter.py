@@ -73,6 +73,6 @@ class Guard:
                 f"{topic}: more than {self._most} of {self._window:,} records would be dead letters "
                 f"(the last: {last.why}, {last.message})",
                 "nothing more was written there and the records stay where they are; mend the cause and start again, "
-                "or raise dead_letter_share",
+                "or allow more with --dead-letter-share",
             )
         self._dead_at.append(self._seen)

@@ -16,6 +16,8 @@ __all__ = [
     "Again",
     "Dead",
     "Failed",
+    "Held",
+    "Later",
     "Mismatch",
     "Passed",
     "Settled",
@@ -45,6 +47,21 @@ class Again:
 
     delay_s: float
     cause: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Another attempt in `delay_s` seconds, through the retry topic; the record leaves its place."""
+
+    delay_s: float
+    cause: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Not run: its time comes in `delay_s` seconds."""
+
+    delay_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +100,7 @@ class Unclaimed:
 
 UNCLAIMED = Unclaimed()
 
-Verdict = Passed | Again | Dead | Settled | Unclaimed
+Verdict = Passed | Again | Later | Held | Dead | Settled | Unclaimed
 
 
 class Mismatch(Exception):  # noqa: N818  never raised: it names why in a dead letter
@@ -102,11 +119,11 @@ def verdict_on(cause: BaseException, handler: Handler, attempt: int) -> Verdict:
         case Reject(reason=reason):
             return _dead(Dead("rejected", str(reason)[:MESSAGE_CHARS], cause), handler, attempt)
         case Retry(after=after):
-            return Again(handler.retry.delay(attempt) if after is None else after, cause)
+            return _again(handler.retry.delay(attempt) if after is None else after, cause, handler)
         case Outcome():
             raise TypeError(f"no rule for the outcome {cause!r}") from cause
     if attempt < handler.retry.attempts:
-        return Again(handler.retry.delay(attempt), cause)
+        return _again(handler.retry.delay(attempt), cause, handler)
     return _dead(Dead("failed", words(cause), cause), handler, attempt)
 
 
@@ -125,7 +142,11 @@ def _dead(dead: Dead, handler: Handler, attempt: int) -> Verdict:
     if handler.dead_letters is not None:
         return dead
     # Without a place for dead letters the record keeps its own, and is tried ever more rarely.
-    return Again(handler.retry.delay(max(attempt, handler.retry.attempts)), dead.cause)
+    return _again(handler.retry.delay(max(attempt, handler.retry.attempts)), dead.cause, handler)
+
+
+def _again(delay_s: float, cause: BaseException, handler: Handler) -> Verdict:
+    return Again(delay_s, cause) if handler.retry_topic is None else Later(delay_s, cause)
 
 
 def words(cause: BaseException) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from fanout._fanout import Intake
 from fanout.errors import FanoutError, WorkError
-from fanout.message import origin_of
+from fanout.message import KafkaMessage, origin_of
 
 from .board import Row
 from .claims import Claims, ClaimsParts, Doors
@@ -24,7 +24,8 @@ from .clock import Clock, LoopClock, Timer
 from .dead_letter import DeadLetters, Guard
 from .letter import Letter
 from .ready import Runnable
-from .retry import Again, Dead, Passed, Settled, Unclaimed, Verdict, mismatched, words
+from .retry import Again, Dead, Held, Later, Passed, Settled, Unclaimed, Verdict, mismatched, words
+from .retry_topic import Retries, Returned
 from .slots import Slots
 
 if TYPE_CHECKING:
@@ -40,9 +41,17 @@ logger = logging.getLogger("fanout.work")
 MAX_NAMED = 5
 
 
+def _as_it_is(message: Any) -> KafkaMessage:
+    record: KafkaMessage = message
+    return record
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Parts:
-    """What a runtime is put together from. `source` is the topic of the run; `places` see `Slots`."""
+    """What a runtime is put together from. `source` is the topic of the run; `places` see `Slots`.
+
+    `view`: how a record is looked at outside its attempt.
+    """
 
     handler: Handler
     intake: Intake
@@ -55,6 +64,8 @@ class Parts:
     link: Link | None = None
     clock: Clock = LoopClock()  # noqa: RUF009  it has no state
     claims: ClaimsParts | None = None
+    retries: Retries | None = None
+    view: Callable[[Any], KafkaMessage] = _as_it_is
 
 
 @dataclass(slots=True)
@@ -182,6 +193,10 @@ class Runtime:
                 self._enter([(record, message)])
             case Again():
                 self._park(record, message, verdict)
+            case Later():
+                await self._postpone(record, message, verdict)
+            case Held(delay_s=delay_s):
+                self._hold(record, message, delay_s)
             case Settled():
                 pass
             case Dead():
@@ -201,6 +216,33 @@ class Runtime:
         timer = self._parts.clock.call_later(again.delay_s, self._unpark, record)
         self._parked[record] = Parked(message, timer, tried, words(again.cause))
 
+    async def _postpone(self, record: int, message: Any, later: Later) -> None:
+        """Settles the record once it stands in the retry topic, its claim given back: its next attempt claims anew."""
+        retries, seen = self._parts.retries, self._parts.view(message)
+        if retries is None:
+            raise TypeError("a handler without a retry topic retries in place")
+        attempt = _attempt(seen, self._slots.tries.get(record, 0) + 1)
+        try:
+            await retries.send(seen, attempt, later)
+        except WorkError as error:
+            self._fail(error)
+            return
+        if attempt == 1:
+            logger.warning("%s failed and is tried again later", self._name(message), exc_info=later.cause)
+        self._dead.append(record)
+        self.outcomes["retried"] += 1
+
+    def _hold(self, record: int, message: Any, delay_s: float) -> None:
+        """Frees the slot until the record's time has come."""
+        if Intake.assignment_of(record) in self._closed:
+            if self.claims is not None:
+                self.claims.give_up(record)
+            return
+        seen = self._parts.view(message)
+        cause = (seen.first_error or b"").decode(errors="replace") if isinstance(seen, Returned) else ""
+        timer = self._parts.clock.call_later(delay_s, self._unpark, record)
+        self._parked[record] = Parked(message, timer, _attempt(seen, 1) - 1, cause)
+
     def _unpark(self, record: int) -> None:
         parked = self._parked.pop(record)
         self._enter([(record, parked.message)])
@@ -209,10 +251,11 @@ class Runtime:
         parts = self._parts
         if parts.dead_letters is None:
             raise TypeError("a handler without dead letters retries")
-        attempt = self._slots.tries.get(record, 0) + 1
+        seen = parts.view(message)
+        attempt = _attempt(seen, self._slots.tries.get(record, 0) + 1)
         try:
             parts.guard.allow(parts.handler.topic, dead)
-            await parts.dead_letters.send(Letter(raw=message, dead=dead, attempt=attempt))
+            await parts.dead_letters.send(Letter(raw=seen, dead=dead, attempt=attempt))
         except WorkError as error:
             self._fail(error)
             return
@@ -286,5 +329,10 @@ class Runtime:
             self.failed.set_result(error)
 
     def _name(self, message: Any) -> str:
-        topic, partition, offset, _ = origin_of(message, self._parts.source)
+        topic, partition, offset, _ = origin_of(self._parts.view(message), self._parts.source)
         return f"{topic}/{partition}/{offset}"
+
+
+def _attempt(seen: KafkaMessage, here: int) -> int:
+    """The number of the attempt that has ended; `here` counts those of this process."""
+    return seen.attempt if isinstance(seen, Returned) else here

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import confluent_kafka
@@ -23,6 +23,7 @@ from .letter import Scribe
 from .link import Link
 from .post import Post
 from .properties import consumer_properties, is_cooperative, producer_properties, where_new
+from .retry_topic import Retries, at_its_time, returned
 from .runtime import Parts, Runtime
 from .start import Starts
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from fanout.app import Handler
     from fanout.config.work import WorkSettings
 
-__all__ = ["Worker", "group_of"]
+__all__ = ["Worker", "group_of", "of_retry_topic"]
 
 KAFKA_LOG = logging.getLogger("fanout.kafka")
 
@@ -45,6 +46,16 @@ class Station:
     intake: Intake
 
 
+@dataclass(frozen=True, slots=True)
+class Inlet:
+    """A topic whose records a handler gets: its own, or its retry topic. The guard counts over both."""
+
+    handler: Handler
+    topic: str
+    guard: Guard
+    is_retry: bool = False
+
+
 class Worker:
     """Runs handlers until `stop` is called or one of them cannot go on. Made on the loop it runs on."""
 
@@ -52,11 +63,10 @@ class Worker:
         """`board` is an open file for `Board`."""
         self._stop = asyncio.Event()
         self._settings = settings
-        slots = [settings.concurrency or handler.concurrency for handler in handlers]
+        inlets = [inlet for handler in handlers for inlet in _inlets(settings, handler)]
+        slots = [settings.concurrency or inlet.handler.concurrency for inlet in inlets]
         rows = map(row, slots) if board is None else Board(board, slots).rows
-        self._stations = [
-            station(settings, handler, group, places) for handler, places in zip(handlers, rows, strict=True)
-        ]
+        self._stations = [station(settings, inlet, group, places) for inlet, places in zip(inlets, rows, strict=True)]
 
     def stop(self) -> None:
         """Lets running handlers finish as long as they may, commits, and ends `run`. From the loop's own thread."""
@@ -99,11 +109,16 @@ def group_of(settings: WorkSettings, app_name: str) -> str:
     return settings.group or app_name
 
 
-def station(settings: WorkSettings, handler: Handler, group: str, places: Row) -> Station:
-    """Puts one handler's parts together. Nothing is read yet."""
-    run = settings.run
-    topic = run.topic if run else handler.topic
-    concurrency = settings.concurrency or handler.concurrency
+def _inlets(settings: WorkSettings, handler: Handler) -> list[Inlet]:
+    guard = Guard(settings.dead_letter_share, settings.dead_letter_window)
+    own = Inlet(handler, handler.topic, guard)
+    return [own] if handler.retry_topic is None else [own, Inlet(handler, handler.retry_topic, guard, is_retry=True)]
+
+
+def station(settings: WorkSettings, inlet: Inlet, group: str, places: Row) -> Station:
+    """Puts the parts of one inlet together. Nothing is read yet."""
+    run, handler = settings.run, inlet.handler
+    topic = run.topic if run else inlet.topic
     limits = (settings.in_flight_records, settings.in_flight_bytes)
     intake = Intake(topic, handler.order_by, limits=limits, run=(run.run, run.sources) if run else None)
     properties = consumer_properties(settings, group)
@@ -112,7 +127,8 @@ def station(settings: WorkSettings, handler: Handler, group: str, places: Row) -
         topic=topic,
         group=group,
         run=run,
-        where_new=where_new(settings),
+        # What stands in a retry topic was written by this group: it begins nowhere but at the start.
+        where_new="earliest" if inlet.is_retry else where_new(settings),
     )
     reading = Reading(
         topic=topic,
@@ -123,26 +139,46 @@ def station(settings: WorkSettings, handler: Handler, group: str, places: Row) -
         records=settings.in_flight_records,
     )
     feed = Feed(reading, confluent_kafka.Consumer(with_token_function(properties), logger=KAFKA_LOG), intake, starts)
-    source = run.source if run else None
+    parts = _parts(settings, inlet, group, intake)
+    return Station(inlet.topic, Runtime(replace(parts, places=places), feed.made_room), feed, intake)
+
+
+def _parts(settings: WorkSettings, inlet: Inlet, group: str, intake: Intake) -> Parts:
+    handler, source = inlet.handler, settings.run.source if settings.run else None
+    concurrency = settings.concurrency or handler.concurrency
     link = Link()
-    means = Means(threads=ThreadPoolExecutor(concurrency, f"handler-{handler.topic}"), link=link)
+    means = Means(threads=ThreadPoolExecutor(concurrency, f"handler-{inlet.topic}"), link=link)
+    post = None if handler.dead_letters is None and handler.retry_topic is None else _post(settings)
     parts = Parts(
         handler=handler,
         intake=intake,
         attempt=attempt_of(handler, source, means),
-        dead_letters=_dead_letters(settings, handler, group),
-        guard=Guard(settings.dead_letter_share, settings.dead_letter_window),
+        dead_letters=_dead_letters(settings, handler, group, post),
+        guard=inlet.guard,
         concurrency=concurrency,
         source=source,
-        places=places,
         link=link,
         claims=None if settings.dedup is None else claims_parts(settings, handler, settings.dedup),
+        retries=None if post is None or handler.retry_topic is None else Retries(handler.retry_topic, post),
     )
-    return Station(handler.topic, Runtime(parts, feed.made_room), feed, intake)
+    return of_retry_topic(parts) if inlet.is_retry else parts
 
 
-def _dead_letters(settings: WorkSettings, handler: Handler, group: str) -> DeadLetters | None:
-    if handler.dead_letters is None:
+def of_retry_topic(parts: Parts) -> Parts:
+    """The same for records that come again: they are taken for what they were, at their time."""
+    claims = parts.claims
+    if claims is not None:
+        named = claims.identify
+        claims = replace(claims, identify=lambda raw: named(returned(raw)))
+    return replace(parts, attempt=at_its_time(parts.attempt), view=returned, claims=claims)
+
+
+def _post(settings: WorkSettings) -> Post:
+    return Post(confluent_kafka.Producer(with_token_function(producer_properties(settings)), logger=KAFKA_LOG))
+
+
+def _dead_letters(settings: WorkSettings, handler: Handler, group: str, post: Post | None) -> DeadLetters | None:
+    if post is None or handler.dead_letters is None:
         return None
     run = settings.run
     scribe = Scribe(
@@ -151,8 +187,7 @@ def _dead_letters(settings: WorkSettings, handler: Handler, group: str) -> DeadL
         source=run.source if run else None,
         labels=(("fanout.run", run.run),) if run else (),
     )
-    producer = confluent_kafka.Producer(with_token_function(producer_properties(settings)), logger=KAFKA_LOG)
-    return DeadLetters(handler.dead_letters, Post(producer), scribe)
+    return DeadLetters(handler.dead_letters, post, scribe)
 
 
 def _stats(each: Station) -> dict[str, Any]:

@@ -60,8 +60,8 @@ def test_an_app_is_described_whatever_it_prints(folder: Path) -> None:
         "kind": "app",
         "name": "shop",
         "handlers": [
-            {"topic": "orders", "dead_letters": "dlq.orders", "order_by": "key"},
-            {"topic": "clicks", "dead_letters": None, "order_by": "partition"},
+            {"topic": "orders", "dead_letters": "dlq.orders", "retry_topic": None, "order_by": "key"},
+            {"topic": "clicks", "dead_letters": None, "retry_topic": None, "order_by": "partition"},
         ],
     }
 

@@ -36,6 +36,7 @@ class Bench:
         *,
         producer: FakeProducer | None = None,
         claims: ClaimsParts | None = None,
+        change: Callable[[Parts], Parts] = lambda parts: parts,
         **options: Any,
     ) -> None:
         app = App("workers")
@@ -59,7 +60,7 @@ class Bench:
             claims=claims,
         )
         self.rooms = 0
-        self.runtime = Runtime(parts, self._room)
+        self.runtime = Runtime(change(parts), self._room)
         self.runtime.start()
 
     def _room(self) -> None:

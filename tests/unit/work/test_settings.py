@@ -34,7 +34,13 @@ def test_settings_cross_to_a_process_unchanged_and_show_no_secret() -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "said"), [({"workers": 0}, "--workers"), ({"concurrency": 0}, "--concurrency"), ({"run": RUN}, "--group")]
+    ("more", "said"),
+    [
+        ({"workers": 0}, "--workers"),
+        ({"concurrency": 0}, "--concurrency"),
+        ({"dead_letter_share": 1.5}, "--dead-letter-share"),
+        ({"run": RUN}, "--group"),
+    ],
 )
 def test_settings_that_cannot_work_are_refused(more: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=f"^{said}: "):

@@ -1,0 +1,115 @@
+"""Retries through a topic on a real Kafka: nobody waits, every attempt is counted, and none is lost by a kill."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from commands import Running, fanout
+from conftest import unique_name
+from oracle.read import read
+
+from .test_work import children_of
+from .working import APP, HERE, Handled, app_environment, committed, ends, wait_until, write
+
+if TYPE_CHECKING:
+    from conftest import Kafka, Topics
+
+Tell = Callable[..., Handled]
+
+KEPT = {"retention.ms": "-1"}
+COUNT, EVERY = 2_000, 100
+
+
+@pytest.fixture
+def tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tell:
+    """Sets what the application of the next workers does, and returns the log of its handlers."""
+
+    def told(topic: str, **more: object) -> Handled:
+        log = tmp_path / f"{topic}.log"
+        monkeypatch.setenv(
+            "FANOUT_TEST_APP", app_environment(log, topic, "always", every=EVERY, order_by="none", **more)
+        )
+        return Handled(log)
+
+    return told
+
+
+def work(group: str, *options: str) -> tuple[str, ...]:
+    return ("work", APP, "--app-dir", str(HERE), "-g", group, "--dead-letter-share", "0.05", *options)
+
+
+def letters(bootstrap: str, topic: str) -> Counter[int]:
+    """How often each record became a dead letter."""
+    return Counter(int(record.value or b"") for record in read(bootstrap, topic))
+
+
+def test_what_always_fails_is_a_dead_letter_once_and_holds_nobody_up(kafka: Kafka, topics: Topics, tell: Tell) -> None:
+    topic, dead, retry = topics("orders", 2, KEPT), topics("dead", 1, KEPT), topics("retry", 2, KEPT)
+    group = unique_name("workers")
+    write(kafka.bootstrap, topic, ((b"key-%d" % (i % 50), i) for i in range(COUNT)))
+    handled = tell(topic, dlq=dead, retry_topic=retry, wait_s=1.0)
+    document = fanout(kafka.bootstrap, *work(group, "--until", "end", "-o", "json")).require().document
+    tries: dict[int, list[int]] = {}
+    for line in handled.lines():
+        if line.kind == "begin":
+            tries.setdefault(line.sequence, []).append(line.attempt)
+    found = letters(kafka.bootstrap, dead)
+    lost, repeated = COUNT - len(handled.ended()) - len(found), sum(found.values()) - len(found)
+    print(f"records={COUNT} lost={lost} dead={len(found)} dead_repeated={repeated}")
+    assert found == Counter(range(0, COUNT, EVERY))
+    assert {number: attempts for number, attempts in tries.items() if attempts != [1]} == {
+        number: [1, 2, 3] for number in range(COUNT) if number % EVERY < 2
+    }
+    assert set(handled.ended().values()) == {1}
+    assert all(name.startswith(f"{topic}/") for name in handled.ended()), "an id is that of the record's origin"
+    assert (document["handlers"][topic]["done"], document["handlers"][retry]["done"]) == (COUNT - 40, 20)
+    assert (document["handlers"][retry]["dead"], document["handlers"][retry]["failed"]) == (20, 20)
+    for each in (topic, retry):
+        written = {partition: end for partition, end in ends(kafka.bootstrap, each).items() if end}
+        assert committed(kafka.bootstrap, group, each).items() >= written.items()
+    told = dict(next(iter(read(kafka.bootstrap, dead))).headers)
+    assert told["__dlq.errors.topic"] == topic.encode()
+    assert (told["__dlq.errors.delivery.count"], told["fanout.attempts"]) == (b"3", b"3")
+    assert "fanout.not-before" not in told
+
+
+def test_kills_lose_no_attempt(kafka: Kafka, topics: Topics, tell: Tell) -> None:
+    topic, dead, retry = topics("orders", 2, KEPT), topics("dead", 1, KEPT), topics("retry", 2, KEPT)
+    group = unique_name("workers")
+    write(kafka.bootstrap, topic, ((b"key-%d" % (i % 50), i) for i in range(COUNT)))
+    handled = tell(topic, dlq=dead, retry_topic=retry, wait_s=1.0)
+    soon = ("-X", "consumer.session.timeout.ms=6000")
+    kills = 0
+    with Running(kafka.bootstrap, *work(group, *soon, "-w", "2", "--until", "end")) as running:
+        for lines in (1, 2_040):
+            wait_until(lambda least=lines: len(handled.lines()) > least, "the handlers")  # type: ignore[misc]
+            for pid in children_of(running.pid):
+                os.kill(pid, signal.SIGKILL)
+                kills += 1
+            time.sleep(0.2)  # so that the second kill does not hit who has not begun
+        running.wait(180).require()
+    found, ended = letters(kafka.bootstrap, dead), handled.ended()
+    lost = COUNT - len(found) - len(ended)
+    repeated = sum(found.values()) - len(found)
+    print(f"records={COUNT} kills={kills} lost={lost} dead={len(found)} dead_repeated={repeated} "
+          f"handled_repeated={sum(ended.values()) - len(ended)}")  # fmt: skip
+    assert set(found) == set(range(0, COUNT, EVERY))
+    assert lost == 0
+    assert kills >= 2
+
+
+def test_a_missing_retry_topic_refuses_the_start(kafka: Kafka, topics: Topics, tell: Tell) -> None:
+    topic, nowhere = topics("orders"), unique_name("nowhere")
+    write(kafka.bootstrap, topic, [(b"k", 5)])
+    handled = tell(topic, retry_topic=nowhere)
+    ran = fanout(kafka.bootstrap, *work(unique_name("workers"), "--until", "end")).require(5)
+    assert f"the retry topic {nowhere} does not exist" in ran.err
+    assert handled.lines() == []
