@@ -20,8 +20,8 @@ PYTHON_LAYERS = (
     ("config", "message", "outcome", "signature"),
     ("kafka", "app"),
     ("dedup",),
-    ("work", "testing"),
-    ("dlq", "drain", "replay", "lost", "audit"),
+    ("work",),
+    ("dlq", "drain", "replay", "lost", "audit", "testing"),
     ("serve", "demo"),
     ("cli",),
 )

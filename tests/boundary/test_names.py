@@ -13,6 +13,7 @@ import pytest
 import fanout
 from fanout import errors
 from fanout.errors import FanoutError
+from fanout.testing import TestApp
 
 MODULES = sorted(
     module.name
@@ -32,7 +33,9 @@ def own_names(module: ModuleType) -> set[str]:
 
 
 def test_the_package_exports_what_it_holds_and_nothing_else() -> None:
-    assert set(fanout.__all__) == own_names(fanout) | {"__version__"}
+    # TestApp comes when it is asked for: commands must be quick.
+    assert set(fanout.__all__) == own_names(fanout) | {"__version__", "TestApp"}
+    assert fanout.TestApp is TestApp
 
 
 def test_every_exception_is_exported() -> None:
