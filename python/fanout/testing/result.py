@@ -10,7 +10,7 @@ from fanout.work.retry import Again, Dead, Passed, Settled, Verdict
 
 __all__ = ["DeadLetter", "Ending", "Result", "Retried", "State"]
 
-Ending = Literal["done", "skipped", "tombstone", "rejected", "failed", "undecodable", "retrying", "waiting"]
+Ending = Literal["done", "skipped", "tombstone", "rejected", "failed", "undecodable", "mismatch", "retrying", "waiting"]
 """`retrying`: not settled after as many attempts as the test allows. `waiting`: behind one of its order that is not."""
 
 
