@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from .dedup import dedup
 from .demo import demo
 from .dlq import dlq
 from .doctor import doctor
@@ -53,6 +54,7 @@ def build() -> typer.Typer:
     for verb in VERBS:
         app.command(epilog="Options of every command: fanout --help.")(verb)
     app.add_typer(dlq, name="dlq")
+    app.add_typer(dedup, name="dedup")
     return app
 
 

@@ -33,7 +33,11 @@ class RedisStore:
 
     def __init__(self, line: Line, window_s: float) -> None:
         self._line = line
-        self._window = b"%d" % max(1, round(window_s * 1000))
+        window = b"%d" % max(1, round(window_s * 1000))
+        # Written once: what a call costs here is most of what a claim costs.
+        self._ask = ASK.template(KEYS, window)
+        self._complete = COMPLETE.template(KEYS, window)
+        self._release = RELEASE.template(KEYS)
         self._named: set[bytes] = set()
 
     def renew(self, owner: str, life_s: float) -> None:
@@ -47,21 +51,27 @@ class RedisStore:
         self._line.call("DEL", OWNERS + owner.encode())
 
     def ask(self, claims: Sequence[Claim], gone: Sequence[bytes]) -> list[Answer | bytes]:
-        call, window = ASK.call, self._window
+        call, plus = self._ask, len(KEYS)
         answers = self._run(
-            [call(key, token, hash_, dead, window) for (key, token, hash_), dead in zip(claims, gone, strict=True)]
+            [
+                call % (plus + len(key), key, len(token), token, len(content), content, len(dead), dead)
+                for (key, token, content), dead in zip(claims, gone, strict=True)
+            ]
         )
         if FOREIGN in answers:
             self._name_foreign([one.key for one, answer in zip(claims, answers, strict=True) if answer == FOREIGN])
         return [_ANSWERS.get(answer, answer) for answer in answers]
 
     def complete(self, claims: Sequence[Claim]) -> list[Completion]:
-        call, window = COMPLETE.call, self._window
-        answers = self._run([call(key, token, hash_, window) for key, token, hash_ in claims])
+        call, plus = self._complete, len(KEYS)
+        answers = self._run(
+            [call % (plus + len(key), key, len(token), token, len(content), content) for key, token, content in claims]
+        )
         return [_COMPLETIONS[answer] for answer in answers]
 
     def release(self, claims: Sequence[Claim]) -> None:
-        self._run([RELEASE.call(one.key, one.token) for one in claims])
+        call, plus = self._release, len(KEYS)
+        self._run([call % (plus + len(key), key, len(token), token) for key, token, _ in claims])
 
     def look(self, keys: Sequence[bytes]) -> list[Entry | None]:
         values = self._run([_packed(b"GET", KEYS + key) for key in keys])

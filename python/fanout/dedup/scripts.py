@@ -64,31 +64,31 @@ return 0
 
 
 class Script:
-    """A script, and how a call of it is written: `EVALSHA sha 1 key argument…` with the key behind `prefix`."""
+    """A script, and how a call of it is written: `EVALSHA sha 1 key argument…`."""
 
-    def __init__(self, text: str, prefix: bytes, arguments: int) -> None:
+    def __init__(self, text: str, arguments: int) -> None:
         self.text = text
         self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-        self._prefix = len(prefix)
-        head = b"*%d\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n$1\r\n1\r\n" % (4 + arguments, self.sha.encode())
-        self._call = head + b"$%d\r\n" + prefix + b"%b\r\n" + b"$%d\r\n%b\r\n" * arguments
+        self._arguments = arguments
 
-    def call(self, key: bytes, *arguments: bytes) -> bytes:
-        """One call as it goes over the wire."""
-        told = [self._prefix + len(key), key]
-        for argument in arguments:
-            told += (len(argument), argument)
-        return self._call % tuple(told)
+    def template(self, prefix: bytes, *last: bytes) -> bytes:
+        """One call as it goes over the wire, for `%` with length and bytes of each: the key, then the arguments but
+        the `last` ones, which are the same in every call. The key stands behind `prefix`, which its length counts in.
+        """
+        head = b"*%d\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n$1\r\n1\r\n" % (4 + self._arguments, self.sha.encode())
+        open_ones = b"$%d\r\n%b\r\n" * (self._arguments - len(last))
+        tail = b"".join(b"$%d\r\n%b\r\n" % (len(one), one) for one in last)
+        return head + b"$%d\r\n" + prefix + b"%b\r\n" + open_ones + tail
 
 
 KEYS = b"fanout:d:"
 """Claims and done markers stand behind this."""
 
-ASK = Script(_ASK, KEYS, 4)
+ASK = Script(_ASK, 4)
 """Arguments: token, hash, the token of an owner that is gone, the window in ms."""
 
-COMPLETE = Script(_COMPLETE, KEYS, 3)
+COMPLETE = Script(_COMPLETE, 3)
 """Arguments: token, hash, the window in ms."""
 
-RELEASE = Script(_RELEASE, KEYS, 1)
+RELEASE = Script(_RELEASE, 1)
 """Argument: token."""

@@ -32,6 +32,7 @@ NO_HASH = b"-"
 class StoreError(FanoutError):
     """The store did not answer, or could not do what was asked. The same request, sent again, does no harm."""
 
+    exit_code = 75
     retriable = True
 
     def __init__(self, problem: str) -> None:

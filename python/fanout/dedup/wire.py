@@ -41,6 +41,8 @@ OPTIONS: dict[str, Any] = {
 
 SENTINEL_PORT = 26379
 
+FAILURES = (redis.RedisError, hiredis.HiredisError, OSError)
+
 
 class _Batches:
     """Beside one of redis-py's connections: the same socket, a batch at a time."""
@@ -99,17 +101,23 @@ class Line:
 
     def exchange(self, commands: Sequence[bytes]) -> list[Any]:
         """An answer each. An error in an answer is a value of `hiredis.ReplyError`."""
-        answers: list[Any] = []
+        if self._connection is not None:
+            try:
+                return self._exchange(self._connection, commands)
+            except ConnectionError:
+                # An idle connection says only now that its server was started again. A batch does no harm twice.
+                self.close()
+            except FAILURES as error:
+                self.close()
+                raise StoreError(f"Redis: {error}") from error
         try:
-            connection = self._connected()
-            for start in range(0, len(commands), AT_ONCE):
-                piece = commands[start : start + AT_ONCE]
-                answers += connection.exchange(b"".join(piece), len(piece))
-        except (redis.RedisError, hiredis.HiredisError, OSError) as error:
+            self._connection = self._make()
+            self._connection.connect()
+            return self._exchange(self._connection, commands)
+        except FAILURES as error:
             # Whatever is still on its way would be taken for the answers to the next batch.
             self.close()
             raise StoreError(f"Redis: {error}") from error
-        return answers
 
     def call(self, *command: str | bytes | int) -> Any:
         """One command; an error in its answer is raised."""
@@ -127,12 +135,13 @@ class Line:
             self._connection.disconnect()
             self._connection = None
 
-    def _connected(self) -> AnyConnection:
-        if self._connection is None:
-            connection = self._make()
-            connection.connect()
-            self._connection = connection
-        return self._connection
+    @staticmethod
+    def _exchange(connection: AnyConnection, commands: Sequence[bytes]) -> list[Any]:
+        answers: list[Any] = []
+        for start in range(0, len(commands), AT_ONCE):
+            piece = commands[start : start + AT_ONCE]
+            answers += connection.exchange(b"".join(piece), len(piece))
+        return answers
 
 
 def connector(url: str) -> Callable[[], AnyConnection]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from fanout.dedup.checkup import check_store
 from fanout.errors import ConfigError, RefusedError
 
 from .process import ask_about_app
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from fanout.config.work import WorkSettings
 
 __all__ = ["Checked", "Topics", "check_work"]
+
+logger = logging.getLogger("fanout.work")
 
 
 class Topics(Protocol):
@@ -40,6 +44,7 @@ def check_work(settings: WorkSettings, cluster: Topics) -> Checked:
     app = ask_about_app(settings)
     group = settings.group or app["name"]
     consumer_properties(settings, group)
+    _check_dedup(settings)
     handlers = _chosen(app, settings)
     for handler in handlers:
         _check_order(handler, settings)
@@ -62,6 +67,15 @@ def _chosen(app: dict[str, Any], settings: WorkSettings) -> list[dict[str, Any]]
             known = ", ".join(sorted(by_topic))
             raise ConfigError("--topic", f"{settings.app} handles {known}, not {topic}")
     return [by_topic[topic] for topic in wanted]
+
+
+def _check_dedup(settings: WorkSettings) -> None:
+    if settings.dedup is None:
+        return
+    if settings.dedup.url.startswith("memory:") and settings.workers > 1:
+        raise ConfigError("dedup.url", "each worker has a memory of its own: use sqlite:///… or redis://…")
+    for remark in check_store(settings.dedup):
+        logger.warning("dedup: %s", remark)
 
 
 def _check_order(handler: dict[str, Any], settings: WorkSettings) -> None:
