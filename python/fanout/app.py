@@ -22,7 +22,7 @@ from typing import Any, Literal, TypeVar
 from fanout.errors import ConfigError
 from fanout.message import Message
 from fanout.outcome import Backoff
-from fanout.signature import admits_none, is_async, needed_parameters, value_hint, within
+from fanout.signature import admits_none, is_async, is_shape, needed_parameters, value_hint, within
 
 __all__ = [
     "Ack",
@@ -46,8 +46,9 @@ Ack = Literal["on_success", "manual", "on_receive"]
 Dialect = Literal["broker", "connect", "spring"]
 """Whose headers a dead letter bears."""
 
-Decode = type | Literal["json"] | Callable[[bytes], Any]
-"""`bytes`, `str`, `"json"`, a pydantic model, or a function of the bytes."""
+Decode = type | types.UnionType | Literal["json"] | Callable[[bytes], Any]
+"""`bytes`, `str`, `"json"`, a function of the bytes, or what JSON is to hold: a pydantic model, a msgspec Struct, a
+dataclass, `list[Order]`, `Order | Refund` of models."""
 
 DedupKey = Literal["origin", "content"] | str | Callable[[Message], str | bytes]
 """What makes two records the same: `"json:/order/id"`, `"header:ce_id"`, `"origin"`, `"content"`, or a function."""
@@ -132,7 +133,9 @@ class Handler:
             raise ConfigError("concurrency", f"at least one record at a time, not {self.concurrency}")
         if self.timeout_s is not None and self.timeout_s <= 0:
             raise ConfigError("timeout", f"is in seconds and above 0, not {self.timeout_s}")
-        if not (callable(self.decode) or self.decode == "json"):
+        if self.decode is dict or self.decode is list:
+            raise ConfigError("decode", f'write decode="json" for a {self.decode.__name__}')
+        if not (callable(self.decode) or self.decode == "json" or is_shape(self.decode)):
             raise ConfigError("decode", f'{self.decode!r} is none of bytes, str, "json", a model, a function')
         if self.ack not in typing.get_args(Ack):
             raise ConfigError("ack", f"{self.ack!r} is none of on_success, manual, on_receive")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import types
 import typing
@@ -10,7 +11,7 @@ from typing import Any
 
 from fanout.errors import ConfigError
 
-__all__ = ["admits_none", "is_async", "needed_parameters", "value_hint", "within"]
+__all__ = ["admits_none", "is_async", "is_shape", "needed_parameters", "value_hint", "within"]
 
 Hint = Any
 """An annotation as an object; `typing.Any` where there is none."""
@@ -63,3 +64,9 @@ def within(hint: Hint) -> Hint:
     if isinstance(hint, str):
         return hint
     return next(iter(typing.get_args(hint)), Any)
+
+
+def is_shape(how: object) -> bool:
+    """Whether a type says what JSON holds, and is no function of bytes: `list[Order]`, `A | B`, a dataclass."""
+    generic: object = typing.get_origin(how)
+    return generic is not None or dataclasses.is_dataclass(how) or typing.is_typeddict(how)

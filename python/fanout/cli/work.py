@@ -46,6 +46,9 @@ def work(
     app_dir: Annotated[
         str, typer.Option("--app-dir", metavar="DIR", help="Where the application is imported from.")
     ] = ".",
+    factory: Annotated[
+        bool, typer.Option("--factory", help="PKG.MOD:APP is a function without arguments that makes the app.")
+    ] = False,
     loop: Annotated[str, typer.Option("--loop", metavar="LOOP", help="auto, asyncio or uvloop.")] = "auto",
     max_blocked: Annotated[
         float,
@@ -74,6 +77,7 @@ def work(
     settings = WorkSettings(
         clients=session.clients,
         app=app,
+        named="factory" if factory else "app",
         app_dir=app_dir,
         group=group,
         topics=tuple(topic or ()),

@@ -13,11 +13,13 @@ from .clients import Clients
 from .dedup import DedupSettings
 from .properties import Properties
 
-__all__ = ["Loop", "RunWork", "WorkSettings"]
+__all__ = ["Loop", "Named", "RunWork", "WorkSettings"]
 
 MIB = 1 << 20
 
 Loop = Literal["auto", "asyncio", "uvloop"]
+
+Named = Literal["app", "factory"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,7 +41,7 @@ class RunWork:
 class WorkSettings:
     """Everything a worker needs to know.
 
-    app, app_dir: `pkg.mod:app`, and the folder it is imported from.
+    app, named, app_dir: `pkg.mod:app`, whether that is the app or makes it, and the folder it is imported from.
     group: its consumer group; None is the app's name.
     topics: which handlers run; none named is all.
     concurrency: overrides each handler's own.
@@ -54,6 +56,7 @@ class WorkSettings:
 
     clients: Clients
     app: str
+    named: Named = "app"
     app_dir: str = "."
     group: str | None = None
     topics: Sequence[str] = ()

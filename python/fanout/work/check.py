@@ -48,6 +48,9 @@ def check_work(settings: WorkSettings, cluster: Topics) -> Checked:
     handlers = _chosen(app, settings)
     for handler in handlers:
         _check_order(handler, settings)
+        if handler["ack"] == "on_receive":
+            logger.warning("the handler of %s settles records before it runs: a crash loses those it runs",
+                           handler["topic"])  # fmt: skip
     topics = (settings.run.topic,) if settings.run else tuple(handler["topic"] for handler in handlers)
     for topic in topics:
         cluster.partitions(topic)

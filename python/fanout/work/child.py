@@ -52,7 +52,7 @@ def main() -> NoReturn:
     try:
         logging.basicConfig(level=int(sys.argv[1]), handlers=[ReportedLogs(reporter)])
         settings = WorkSettings.from_json(sys.stdin.buffer.readline())
-        app = load_app(settings.app, settings.app_dir)
+        app = load_app(settings.app, settings.app_dir, settings.named)
         _collect_less_often()
         if DESCRIBE in sys.argv:
             reporter.send("app", name=app.name, handlers=[_described(handler) for handler in app.handlers.values()])
@@ -155,6 +155,7 @@ def _described(handler: Handler) -> dict[str, object]:
         "dead_letters": handler.dead_letters,
         "retry_topic": handler.retry_topic,
         "order_by": handler.order_by,
+        "ack": handler.ack,
     }
 
 

@@ -8,17 +8,24 @@ import sys
 import traceback
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from fanout.app import App, Handler
 from fanout.errors import ConfigError
+
+if TYPE_CHECKING:
+    from fanout.config.work import Named
 
 __all__ = ["chosen_handlers", "load_app"]
 
 _PATH = re.compile(r"(?P<module>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):(?P<name>[A-Za-z_]\w*)")
 
 
-def load_app(path: str, folder: str) -> App:
-    """Imports `pkg.mod:app` with `folder` first on the path. ConfigError says what failed and where."""
+def load_app(path: str, folder: str, named: Named = "app") -> App:
+    """Imports `pkg.mod:app` with `folder` first on the path. ConfigError says what failed and where.
+
+    `named`: whether the path names the app, or a function without arguments that makes it.
+    """
     found = _PATH.fullmatch(path)
     if found is None:
         raise ConfigError(path, "an application is named `package.module:variable`, such as `shop.billing:app`")
@@ -31,11 +38,25 @@ def load_app(path: str, folder: str) -> App:
         app = getattr(module, found["name"])
     except AttributeError:
         raise ConfigError(path, f"{module.__file__} has no `{found['name']}`") from None
+    if named == "factory":
+        app = _made(path, app)
+    elif not isinstance(app, App) and callable(app) and not isinstance(app, type):
+        raise ConfigError(path, f"`{found['name']}` is a function: with --factory it is called for the app")
     if not isinstance(app, App):
-        raise ConfigError(path, f"`{found['name']}` is a {type(app).__name__}, not a fanout.App")
+        said = f"`{found['name']}` made" if named == "factory" else f"`{found['name']}` is"
+        raise ConfigError(path, f"{said} a {type(app).__name__}, not a fanout.App")
     if not app.handlers:
         raise ConfigError(path, "the app has no handler: decorate a function with `@app.handler(topic)`")
     return app
+
+
+def _made(path: str, factory: object) -> object:
+    if not callable(factory):
+        raise ConfigError(path, f"--factory calls what the path names, and a {type(factory).__name__} cannot be called")
+    try:
+        return factory()
+    except (Exception, SystemExit) as error:
+        raise ConfigError(path, _story(error, "could not be made")) from error
 
 
 def chosen_handlers(app: App, topics: tuple[str, ...]) -> list[Handler]:
@@ -58,8 +79,8 @@ def _import(path: str, name: str, where: Path) -> ModuleType:
         raise ConfigError(path, _story(error)) from error
 
 
-def _story(error: BaseException) -> str:
+def _story(error: BaseException, what: str = "does not import") -> str:
     """The error, and the last line of the application's own code that led to it."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
     place = f" at {frames[-1].filename}:{frames[-1].lineno}" if len(frames) > 1 else ""
-    return f"does not import: {type(error).__name__}: {error}{place}"
+    return f"{what}: {type(error).__name__}: {error}{place}"

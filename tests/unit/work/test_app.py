@@ -61,6 +61,7 @@ def test_an_object_with_an_async_call_is_an_async_handler() -> None:
         ({"concurrency": 0}, "concurrency"),
         ({"timeout": 0}, "timeout"),
         ({"decode": "yaml"}, "decode"),
+        ({"decode": dict}, "decode"),
         ({"key": "order.id"}, "key"),
         ({"key": "json:order"}, "key"),
         ({"key": "header:"}, "key"),

@@ -6,8 +6,10 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, cast
 
+import msgspec
 import pytest
 from pydantic import BaseModel
 
@@ -41,6 +43,25 @@ class Order(BaseModel):
     cents: int
 
 
+class Credit(BaseModel):
+    """Another one."""
+
+    reason: str
+
+
+class Refund(msgspec.Struct):
+    """A value for who needs speed."""
+
+    reason: str
+
+
+@dataclass
+class Line:
+    """A value of no library."""
+
+    cents: int
+
+
 @pytest.mark.parametrize(
     ("decode", "value", "seen"),
     [
@@ -49,6 +70,10 @@ class Order(BaseModel):
         ("json", b'{"a": [1]}', {"a": [1]}),
         (Order, b'{"cents": 5}', Order(cents=5)),
         (len, b"four", 4),
+        (Refund, b'{"reason": "late"}', Refund(reason="late")),
+        (list[Order], b'[{"cents": 5}]', [Order(cents=5)]),
+        (Order | Credit, b'{"reason": "late"}', Credit(reason="late")),
+        (Line, b'{"cents": 5}', Line(cents=5)),
     ],
 )
 async def test_a_value_is_decoded_as_the_handler_asked(make: Make, decode: Any, value: bytes, seen: Any) -> None:
@@ -61,7 +86,7 @@ async def test_a_value_is_decoded_as_the_handler_asked(make: Make, decode: Any, 
     assert got == [seen]
 
 
-@pytest.mark.parametrize("decode", [str, "json", Order])
+@pytest.mark.parametrize("decode", [str, "json", Order, Refund, list[Order], Order | Credit, Line])
 async def test_what_cannot_be_decoded_is_a_dead_letter_at_the_first_attempt(make: Make, decode: Any) -> None:
     async def handle(_value: Any) -> None:
         raise AssertionError("must not run")

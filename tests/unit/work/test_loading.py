@@ -26,6 +26,12 @@ SHOP = """
 
     @app.handler("clicks", order_by="partition", dlq=None)
     def count(click): ...
+
+    def make():
+        return app
+
+    def fail():
+        raise LookupError("no settings")
 """
 
 
@@ -60,8 +66,20 @@ def test_an_app_is_described_whatever_it_prints(folder: Path) -> None:
         "kind": "app",
         "name": "shop",
         "handlers": [
-            {"topic": "orders", "dead_letters": "dlq.orders", "retry_topic": None, "order_by": "key"},
-            {"topic": "clicks", "dead_letters": None, "retry_topic": None, "order_by": "partition"},
+            {
+                "topic": "orders",
+                "dead_letters": "dlq.orders",
+                "retry_topic": None,
+                "order_by": "key",
+                "ack": "on_success",
+            },
+            {
+                "topic": "clicks",
+                "dead_letters": None,
+                "retry_topic": None,
+                "order_by": "partition",
+                "ack": "on_success",
+            },
         ],
     }
 
@@ -75,6 +93,7 @@ def test_an_app_is_described_whatever_it_prints(folder: Path) -> None:
         ("shop:nothing", "has no `nothing`"),
         ("shop:other", "`other` is a int, not a fanout.App"),
         ("shop:empty", "the app has no handler"),
+        ("shop:make", "`make` is a function: with --factory it is called for the app"),
         ("broken:app", "does not import: KeyError: 'no such key' at .*broken.py:3"),
         ("leaves:app", "does not import: SystemExit: 3 at .*leaves.py:1"),
         ("needs:app", "does not import: ModuleNotFoundError: No module named 'no_such_module'"),
@@ -84,6 +103,34 @@ def test_a_path_that_does_not_lead_to_an_app_is_told_apart(folder: Path, app: st
     with pytest.raises(ConfigError, match=said) as refused:
         ask_about_app(settings_for(folder, app))
     assert refused.value.setting == app
+
+
+def test_a_factory_is_called_for_the_app(folder: Path) -> None:
+    assert ask_about_app(settings_for(folder, "shop:make", named="factory"))["name"] == "shop"
+
+
+@pytest.mark.parametrize(
+    ("app", "said"),
+    [
+        ("shop:fail", r"could not be made: LookupError: no settings at .*shop.py:\d+"),
+        ("shop:other", "--factory calls what the path names, and a int cannot be called"),
+        ("shop:dict", "has no `dict`"),
+        ("shop:App", "could not be made: TypeError"),
+    ],
+)
+def test_what_makes_no_app_is_told_apart(folder: Path, app: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        ask_about_app(settings_for(folder, app, named="factory"))
+
+
+def test_a_handler_that_may_lose_records_is_named_at_the_start(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (folder / "risky.py").write_text(
+        "from fanout import App\napp = App('risky')\n"
+        "@app.handler('clicks', dlq=None, ack='on_receive')\nasync def count(click): ...\n",
+        encoding="utf-8",
+    )
+    check_work(settings_for(folder, "risky:app"), Cluster("clicks"))
+    assert "the handler of clicks settles records before it runs" in caplog.text
 
 
 def test_a_check_names_group_topics_and_dead_letters(folder: Path) -> None:
