@@ -200,7 +200,7 @@ class Feed:
         self._room.clear()
         self._starved = True
         try:
-            if self._has_room(FULL_S):
+            if self._gets_room_soon():
                 return
             self._consumer.pause(self._held())
             while not self._stopping.is_set() and not self._has_room(IDLE_S):
@@ -211,6 +211,15 @@ class Feed:
             self._held_back_s = time.monotonic()
         finally:
             self._starved = False
+
+    def _gets_room_soon(self) -> bool:
+        """Waits without a poll as long as that may last. Commits go on: a kill repeats what none of them covers."""
+        until = time.monotonic() + FULL_S
+        while not self._has_room(min(FULL_S, self._reading.commit_s)):
+            self._commit_if_due()
+            if self._stopping.is_set() or time.monotonic() >= until:
+                return False
+        return True
 
     def _held(self) -> list[TopicPartition]:
         return [TopicPartition(self._reading.topic, partition) for partition in self._intake.positions()]

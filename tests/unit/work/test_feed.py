@@ -210,6 +210,22 @@ async def test_a_full_budget_pauses_the_reading_and_room_resumes_it(monkeypatch:
     assert "resume" in consumer.calls
 
 
+async def test_commits_go_on_while_the_reading_waits_for_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed_module, "FULL_S", 3_600)
+    consumer = TwinConsumer({0: records_of(0, range(40))})
+    consumer.rebalance("on_assign", [0])
+    first, others = asyncio.Event(), asyncio.Event()
+
+    async def handle(value: bytes) -> None:
+        await (first if value == b"0" else others).wait()
+
+    async with station(consumer, handle) as work:
+        await eventually(lambda: work.intake.room() == 0)
+        first.set()
+        await eventually(lambda: committed(consumer) == {0: 1})
+        assert work.intake.room() == 1, "there was room enough to read on: the run is void"
+
+
 async def test_a_commit_that_was_overtaken_is_covered_by_the_next_one() -> None:
     consumer = TwinConsumer({0: records_of(0, range(3))})
     consumer.refusals.append(KafkaException(KafkaError(ILLEGAL_GENERATION)))
