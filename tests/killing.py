@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from broker.working import Handled, Line, committed, ends, settings_of, wait_until, writer
@@ -73,13 +74,16 @@ class Job:
         return {pid: records for pid, records in running.items() if records}
 
     def kill(self, pid: int) -> Kill:
-        """SIGKILL, and a look at what it held before the group misses it: until then nobody else commits for it."""
-        os.kill(pid, signal.SIGKILL)
+        """SIGKILL. It is frozen first: what it holds is counted before anybody can take it over and commit for it."""
+        os.kill(pid, signal.SIGSTOP)
+        wait_until(lambda: _state(pid) == "T", "the process to freeze")
         places = self.places()
         lines = self.handled.lines()
         begun = {line.id for line in lines if line.pid == pid and line.kind == "begin"}
         in_flight = sum(_offset(name) >= places.get(_partition(name), 0) for name in begun)
-        return Kill(pid=pid, running=len(self.busy([pid]).get(pid, ())), in_flight=in_flight, line=len(lines))
+        running = len(self.busy([pid]).get(pid, ()))
+        os.kill(pid, signal.SIGKILL)
+        return Kill(pid=pid, running=running, in_flight=in_flight, line=len(lines))
 
     def kill_busy(self, pids: Iterable[int], dice: random.Random) -> list[Kill]:
         """Kills one that is in its handlers; nobody if none is."""
@@ -184,10 +188,15 @@ def dead_letters(job: Job, topic: str) -> list[str]:
     return [b"/".join(held[f"__dlq.errors.{part}"] or b"" for part in PLACE).decode() for held in headers]
 
 
-def kill_every(seconds: float, job: Job, supervisor: Supervisor, kills: int) -> list[Kill]:
-    """Kills so many, one after the other, each in its handlers. Fails when the work ends before."""
+def kill_every(seconds: float, job: Job, supervisor: Supervisor, kills: int, keys: int = 0) -> list[Kill]:
+    """Kills so many, one after the other, each in its handlers. Fails when the work ends before.
+
+    With `keys` it does not: see `Job.top_up`.
+    """
     dice, killed = random.Random(19), list[Kill]()
     while len(killed) < kills:
+        if keys:
+            job.top_up(keys, keys)
         wait_until(lambda: supervisor.poll() and job.busy(supervisor.pids()), "a worker in its handlers")
         time.sleep(dice.uniform(0, 0.2))
         killed += job.kill_busy(supervisor.pids(), dice)
@@ -206,6 +215,11 @@ def workers(job: Job, consumer: Mapping[str, str] | None = None, **more: Any) ->
         yield supervisor
     finally:
         supervisor.abort()
+
+
+def _state(pid: int) -> str:
+    """As `ps` shows it: T is stopped."""
+    return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[0]
 
 
 def _partition(name: str) -> int:
