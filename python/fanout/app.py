@@ -35,6 +35,7 @@ __all__ = [
     "Handler",
     "Lifespan",
     "Middleware",
+    "OnDeadLetter",
     "OrderBy",
 ]
 
@@ -49,6 +50,10 @@ Dialect = Literal["broker", "connect", "spring"]
 Decode = type | types.UnionType | Literal["json"] | Callable[[bytes], Any]
 """`bytes`, `str`, `"json"`, a function of the bytes, or what JSON is to hold: a pydantic model, a msgspec Struct, a
 dataclass, `list[Order]`, `Order | Refund` of models."""
+
+OnDeadLetter = Literal["go_on", "park_key"]
+"""Whether the records of a key go on behind a dead letter, or wait with it."""
+
 
 DedupKey = Literal["origin", "content"] | str | Callable[[Message], str | bytes]
 """What makes two records the same: `"json:/order/id"`, `"header:ce_id"`, `"origin"`, `"content"`, or a function."""
@@ -107,6 +112,7 @@ class Handler:
     dead_letters: str | None = None
     dialect: Dialect = "broker"
     retry_topic: str | None = None
+    on_dead_letter: OnDeadLetter = "go_on"
     ack: Ack = "on_success"
     batch: BatchRule | None = None
     middleware: Sequence[Middleware] = ()
@@ -140,6 +146,10 @@ class Handler:
         if self.ack not in typing.get_args(Ack):
             raise ConfigError("ack", f"{self.ack!r} is none of on_success, manual, on_receive")
         _check_dedup_key(self.dedup_key)
+        if self.on_dead_letter not in typing.get_args(OnDeadLetter):
+            raise ConfigError("on_dead_letter", f"{self.on_dead_letter!r} is none of go_on, park_key")
+        if self.on_dead_letter == "park_key" and (self.order_by != "key" or self.dead_letters is None):
+            raise ConfigError("on_dead_letter", 'keys wait where order_by="key" and there is a dead-letter topic')
         if self.retry_topic is not None:
             self._check_retry_topic(self.retry_topic)
 
@@ -194,6 +204,7 @@ class App:
         dlq: str | None = DEFAULT_DEAD_LETTERS,
         dlq_dialect: Dialect = "broker",
         retry_topic: str | None = None,
+        on_dead_letter: OnDeadLetter = "go_on",
         ack: Ack = "on_success",
     ) -> Callable[[F], F]:
         """Makes a function the handler of `topic`. It takes the decoded value, and the `Message` if it asks for two.
@@ -208,6 +219,8 @@ class App:
         returns; "manual": when it awaits `msg.ack()`, and a return without it is a failure; "on_receive": before its
         handler runs, so a crash loses it. `retry_topic`, with order_by="none": a topic, which must exist, through
         which failed records come again, so that they hold nothing up meanwhile; None tries them again in their place.
+        `on_dead_letter`: "park_key" sends what follows of a dead letter's key after it, in order, until a redrive has
+        brought all of them back.
 
         Raises ConfigError at once for what cannot work.
         """
@@ -226,6 +239,7 @@ class App:
                     dead_letters=_named(dlq, topic),
                     dialect=dlq_dialect,
                     retry_topic=_named(retry_topic, topic),
+                    on_dead_letter=on_dead_letter,
                     ack=ack,
                     middleware=self._middleware,
                 )

@@ -95,7 +95,8 @@ def test_letters_go_back_once_by_choice_and_in_their_order(kafka: Kafka, topics:
     for record in read(kafka.bootstrap, source):
         number = int((record.value or b"\x00")[1:])
         assert record.partition == number % 2
-        own = [("trace", b"%d" % number), ("trace", None), ("fanout.redrive-cycle", b"1")]
+        was = f"{source}/{number % 2}/{number}".encode()
+        own = [("trace", b"%d" % number), ("trace", None), ("fanout.redrive-cycle", b"1"), ("fanout.redrive-of", was)]
         assert (record.key, list(record.headers)) == (b"key-%d" % (number % 7), own)
 
 

@@ -155,7 +155,18 @@ async def always(value: bytes, msg: Message) -> None:
     note("end", msg)
 
 
-BEHAVIOURS = {each.__name__: each for each in (always, nap, poison, block, plain, leave, gather, cursed, sink)}
+async def until_mended(value: bytes, msg: Message) -> None:
+    """Refuses the records named until somebody has made a file."""
+    note("begin", msg)
+    if int(value) in TOLD["refused"] and not MENDED.exists():  # noqa: ASYNC240  quick
+        raise Reject("not mended yet")
+    note("end", msg)
+
+
+MENDED = Path(f"{TOLD['log']}.mended")
+BEHAVIOURS = {
+    each.__name__: each for each in (until_mended, always, nap, poison, block, plain, leave, gather, cursed, sink)
+}
 
 app.handler(
     TOLD["topic"],
@@ -164,4 +175,5 @@ app.handler(
     retry=Backoff(base=TOLD.get("wait_s", 0.02), max=TOLD.get("wait_s", 0.02), attempts=3),
     order_by=TOLD.get("order_by", "key"),
     retry_topic=TOLD.get("retry_topic"),
+    on_dead_letter=TOLD.get("on_dead_letter", "go_on"),
 )(BEHAVIOURS[TOLD["behaviour"]])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from fanout.errors import RefusedError
-from fanout.work.letter import CYCLE, is_ours
+from fanout.work.letter import CYCLE, REDRIVE_OF, is_ours
 
 from .story import Story, story_of
 
@@ -74,7 +74,8 @@ class Choice:
         if place is None:
             return Staying("homeless")
         own = [header for header in letter.headers() or () if not is_ours(header[0])]
-        return Going(*place, [*own, (CYCLE, str(story.cycle + 1).encode())])
+        told = [(CYCLE, str(story.cycle + 1).encode()), *_was(story)]
+        return Going(*place, [*own, *told])
 
     def _place(self, story: Story) -> tuple[str, int] | None:
         """Its own partition, which keeps the order of keys whatever partitioner its producer used."""
@@ -94,3 +95,10 @@ class Choice:
             except RefusedError:
                 self._counts[topic] = 0
         return self._counts.get(topic, 0)
+
+
+def _was(story: Story) -> Headers:
+    """Where the record stood: keys that wait behind it are freed by that."""
+    if story.topic is None or story.partition is None or story.offset is None:
+        return []
+    return [(REDRIVE_OF, f"{story.topic}/{story.partition}/{story.offset}".encode())]

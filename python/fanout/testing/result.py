@@ -10,8 +10,11 @@ from fanout.work.retry import Again, Dead, Passed, Settled, Verdict
 
 __all__ = ["DeadLetter", "Ending", "Result", "Retried", "State"]
 
-Ending = Literal["done", "skipped", "tombstone", "rejected", "failed", "undecodable", "mismatch", "retrying", "waiting"]
-"""`retrying`: not settled after as many attempts as the test allows. `waiting`: behind one of its order that is not."""
+Ending = Literal[
+    "done", "skipped", "tombstone", "rejected", "failed", "undecodable", "mismatch", "parked", "retrying", "waiting"
+]
+"""`parked`: behind a dead letter of its key. `retrying`: not settled after as many attempts as the test allows.
+`waiting`: behind one of its order that is not."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,6 +14,7 @@ from fanout.work.call import Means
 from fanout.work.dead_letter import DeadLetters, Guard
 from fanout.work.letter import Scribe
 from fanout.work.link import Link
+from fanout.work.parking import Parking
 from fanout.work.post import Parcel, Post
 from fanout.work.retry import Again, Verdict
 from fanout.work.runtime import Parts, Runtime
@@ -96,12 +97,15 @@ class Stand:
 
     def _parts(self) -> Parts:
         handler, book, link = self.handler, self._book, Link()
-        watched = replace(handler, middleware=(self._watch, *handler.middleware))
+        # Whether a retry comes through a topic or in place is nothing that a handler sees.
+        watched = replace(handler, middleware=(self._watch, *handler.middleware), retry_topic=None)
         attempt = attempt_of(watched, None, Means(threads=self._threads, link=link, clock=book.clock))
+        parking = Parking(handler.topic) if handler.on_dead_letter == "park_key" else None
         return Parts(
             handler=handler,
             intake=self._intake,
-            attempt=self._noting(attempt),
+            attempt=self._noting(attempt if parking is None else parking.guarded(attempt)),
+            parking=parking,
             dead_letters=_dead_letters(handler, book),
             guard=Guard(1, 1),
             concurrency=handler.concurrency,

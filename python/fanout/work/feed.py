@@ -24,6 +24,7 @@ from .codes import is_gone, is_overtaken, is_passing
 if TYPE_CHECKING:
     from fanout._fanout import Intake
 
+    from .parking import Parking
     from .runtime import Runtime
     from .start import Starts
 
@@ -71,7 +72,7 @@ class Consumer(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reading:
-    """What is read, by whom, and how often it is committed."""
+    """What is read, by whom, and how often it is committed; `parking` goes with each commit."""
 
     topic: str
     group: str
@@ -79,6 +80,7 @@ class Reading:
     stop_s: float
     commit_s: float
     records: int
+    parking: Parking | None = None
 
 
 class Feed:
@@ -254,6 +256,8 @@ class Feed:
             places = self._starts.of(partitions)
             for partition, (offset, metadata) in places.items():
                 self._intake.assign(partition, offset, metadata)
+                if self._reading.parking is not None:
+                    self._reading.parking.begin(partition, metadata)
         except FanoutError as error:
             # Raised by the next read: an exception in a callback of the client would be lost in it.
             self._error = error
@@ -307,6 +311,9 @@ class Feed:
         if not due:
             return
         topic = self._reading.topic
+        parking = self._reading.parking
+        if parking is not None:
+            due = [(partition, offset, parking.metadata(partition, offset)) for partition, offset, _ in due]
         places = [TopicPartition(topic, partition, offset, metadata) for partition, offset, metadata in due]
         try:
             answers = self._consumer.commit(offsets=places, asynchronous=False)

@@ -19,7 +19,19 @@ if TYPE_CHECKING:
 
     from .retry import Dead
 
-__all__ = ["BROKER", "CONNECT", "CYCLE", "DEAD_AT", "ERROR", "OUTCOME", "SPRING", "Letter", "Scribe", "is_ours"]
+__all__ = [
+    "BROKER",
+    "CONNECT",
+    "CYCLE",
+    "DEAD_AT",
+    "ERROR",
+    "OUTCOME",
+    "REDRIVE_OF",
+    "SPRING",
+    "Letter",
+    "Scribe",
+    "is_ours",
+]
 
 BROKER = "__dlq.errors."
 """Kafka's own headers of a dead letter begin so (KIP-1191)."""
@@ -33,6 +45,9 @@ DEAD_AT = f"{RESERVED_HEADERS}dead-at"
 TIMESTAMP = f"{RESERVED_HEADERS}timestamp"
 CYCLE = f"{RESERVED_HEADERS}redrive-cycle"
 """How often a record was put back. The only header of ours that stays on its record."""
+
+REDRIVE_OF = f"{RESERVED_HEADERS}redrive-of"
+"""`topic/partition/offset` at which a record that was put back stood before."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

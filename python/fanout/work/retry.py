@@ -31,7 +31,7 @@ __all__ = [
 
 MESSAGE_CHARS = 1_000
 
-Why = Literal["rejected", "undecodable", "failed", "mismatch"]
+Why = Literal["rejected", "undecodable", "failed", "mismatch", "parked"]
 
 
 @dataclass(frozen=True, slots=True)

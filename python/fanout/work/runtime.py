@@ -23,6 +23,7 @@ from .claims import Claims, ClaimsParts, Doors
 from .clock import Clock, LoopClock, Timer
 from .dead_letter import DeadLetters, Guard
 from .letter import Letter
+from .parking import Parking
 from .ready import Runnable
 from .retry import Again, Dead, Held, Later, Passed, Settled, Unclaimed, Verdict, mismatched, words
 from .retry_topic import Retries, Returned
@@ -65,6 +66,7 @@ class Parts:
     clock: Clock = LoopClock()  # noqa: RUF009  it has no state
     claims: ClaimsParts | None = None
     retries: Retries | None = None
+    parking: Parking | None = None
     view: Callable[[Any], KafkaMessage] = _as_it_is
 
 
@@ -254,12 +256,18 @@ class Runtime:
         seen = parts.view(message)
         attempt = _attempt(seen, self._slots.tries.get(record, 0) + 1)
         try:
-            parts.guard.allow(parts.handler.topic, dead)
+            if parts.parking is not None:
+                parts.parking.admit(message)
+            if dead.why != "parked":  # it has not failed, whatever is wrong with the record before it
+                parts.guard.allow(parts.handler.topic, dead)
             await parts.dead_letters.send(Letter(raw=seen, dead=dead, attempt=attempt))
         except WorkError as error:
             self._fail(error)
             return
-        logger.error("%s is a dead letter: %s, %s", self._name(message), dead.why, dead.message)
+        if parts.parking is not None:
+            parts.parking.buried(message, dead)
+        if dead.why != "parked":
+            logger.error("%s is a dead letter: %s, %s", self._name(message), dead.why, dead.message)
         self._slots.tries.pop(record, None)
         self._dead.append(record)
         self.outcomes["dead"] += 1

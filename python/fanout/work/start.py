@@ -47,8 +47,7 @@ class Starts:
             return {p: self._in_run(run, p, committed) for p in partitions if p in run.sources}
         new = [partition for partition in partitions if partition not in committed]
         fresh = self._new(new) if new else {}
-        # Outside a run the metadata belongs to whoever wrote it, and says nothing to us.
-        return {p: (committed[p][0] if p in committed else fresh[p], "") for p in partitions}
+        return {p: committed[p] if p in committed else (fresh[p], "") for p in partitions}
 
     def gone(self, topic: str, message: Any) -> WorkError:
         """The error for a position the log no longer holds."""

@@ -21,6 +21,7 @@ from .dead_letter import DeadLetters, Guard
 from .feed import Feed, Reading
 from .letter import Scribe
 from .link import Link
+from .parking import Parking
 from .post import Post
 from .properties import consumer_properties, is_cooperative, producer_properties, where_new
 from .retry_topic import Retries, at_its_time, returned
@@ -110,6 +111,9 @@ def group_of(settings: WorkSettings, app_name: str) -> str:
 
 
 def _inlets(settings: WorkSettings, handler: Handler) -> list[Inlet]:
+    if settings.run is not None and handler.on_dead_letter == "park_key":
+        # Behind a dead letter the key would wait in another topic, and the run would end without it: here it waits.
+        handler = replace(handler, dead_letters=None, on_dead_letter="go_on")
     guard = Guard(settings.dead_letter_share, settings.dead_letter_window)
     own = Inlet(handler, handler.topic, guard)
     return [own] if handler.retry_topic is None else [own, Inlet(handler, handler.retry_topic, guard, is_retry=True)]
@@ -121,6 +125,7 @@ def station(settings: WorkSettings, inlet: Inlet, group: str, places: Row) -> St
     topic = run.topic if run else inlet.topic
     limits = (settings.in_flight_records, settings.in_flight_bytes)
     intake = Intake(topic, handler.order_by, limits=limits, run=(run.run, run.sources) if run else None)
+    parking = Parking(topic) if handler.on_dead_letter == "park_key" and run is None else None
     properties = consumer_properties(settings, group)
     starts = Starts(
         cluster=Cluster(dict(settings.clients.of("core", "work"))),
@@ -137,10 +142,13 @@ def station(settings: WorkSettings, inlet: Inlet, group: str, places: Row) -> St
         stop_s=settings.stop_s,
         commit_s=settings.commit_s,
         records=settings.in_flight_records,
+        parking=parking,
     )
     feed = Feed(reading, confluent_kafka.Consumer(with_token_function(properties), logger=KAFKA_LOG), intake, starts)
     parts = _parts(settings, inlet, group, intake)
-    return Station(inlet.topic, Runtime(replace(parts, places=places), feed.made_room), feed, intake)
+    return Station(
+        inlet.topic, Runtime(replace(with_parking(parts, parking), places=places), feed.made_room), feed, intake
+    )
 
 
 def _parts(settings: WorkSettings, inlet: Inlet, group: str, intake: Intake) -> Parts:
@@ -162,6 +170,11 @@ def _parts(settings: WorkSettings, inlet: Inlet, group: str, intake: Intake) -> 
         retries=None if post is None or handler.retry_topic is None else Retries(handler.retry_topic, post),
     )
     return of_retry_topic(parts) if inlet.is_retry else parts
+
+
+def with_parking(parts: Parts, parking: Parking | None) -> Parts:
+    """The same where keys wait behind their dead letters, if they do."""
+    return parts if parking is None else replace(parts, attempt=parking.guarded(parts.attempt), parking=parking)
 
 
 def of_retry_topic(parts: Parts) -> Parts:

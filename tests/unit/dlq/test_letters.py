@@ -82,7 +82,11 @@ def test_an_export_holds_every_byte() -> None:
 
 def test_a_letter_goes_back_to_its_partition_as_it_was() -> None:
     going = choice().of(letter(headers=[("trace", b"1"), ("trace", None), ("fanout.redrive-cycle", b"1")]))
-    assert going == Going("orders", 2, [("trace", b"1"), ("trace", None), ("fanout.redrive-cycle", b"2")])
+    assert going == Going(
+        "orders",
+        2,
+        [("trace", b"1"), ("trace", None), ("fanout.redrive-cycle", b"2"), ("fanout.redrive-of", b"orders/2/41")],
+    )
 
 
 def test_a_letter_that_was_put_back_often_enough_stays() -> None:

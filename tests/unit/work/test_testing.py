@@ -215,3 +215,30 @@ async def test_a_topic_without_a_handler_and_a_use_without_a_beginning_are_told_
         await TestApp(app).send("orders", "x")
     with pytest.raises(ConfigError, match="attempts"):
         TestApp(app, attempts=0)
+
+
+async def test_what_follows_a_dead_letter_of_its_key_is_parked_where_that_was_asked_for() -> None:
+    parking = App("billing")
+
+    @parking.handler("orders", on_dead_letter="park_key")
+    async def refuse(value: bytes) -> None:
+        if value == b"bad":
+            raise Reject("bad")
+
+    async with TestApp(parking) as t:
+        sent = [await t.send("orders", value, key=key) for value, key in ((b"bad", "a"), (b"1", "a"), (b"1", "b"))]
+        assert [result.outcome for result in sent] == ["rejected", "parked", "done"]
+        assert [letter.value for letter in t.dead_letters] == [b"bad", b"1"]
+
+
+async def test_a_retry_through_a_topic_is_one_like_any_other() -> None:
+    retrying = App("billing")
+
+    @retrying.handler("orders", order_by="none", retry_topic="retry.orders", retry=Backoff(base=60, attempts=3))
+    async def third(_value: bytes, msg: Message) -> None:
+        if msg.attempt < 3:
+            raise ConnectionError("not yet")
+
+    async with TestApp(retrying) as t:
+        result = await t.send("orders", b"1")
+        assert (result.outcome, result.attempts) == ("done", 3)
