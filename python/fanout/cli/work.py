@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from fanout.config.work import WorkSettings
     from fanout.work.check import Checked
-    from fanout.work.supervisor import Supervisor, WorkStats
+    from fanout.work.reload import Crew
+    from fanout.work.supervisor import WorkStats
 
     from .frame import Frame, Session
     from .progress import Meter, Tick
@@ -49,6 +50,9 @@ def work(
     factory: Annotated[
         bool, typer.Option("--factory", help="PKG.MOD:APP is a function without arguments that makes the app.")
     ] = False,
+    reload: Annotated[
+        bool, typer.Option("--reload", help="Replace the workers when the source of the application changes.")
+    ] = False,
     loop: Annotated[str, typer.Option("--loop", metavar="LOOP", help="auto, asyncio or uvloop.")] = "auto",
     max_blocked: Annotated[
         float,
@@ -68,6 +72,7 @@ def work(
     """
     from fanout.config.work import WorkSettings
     from fanout.errors import ConfigError
+    from fanout.work.reload import Changes, Reloading
     from fanout.work.supervisor import Supervisor
 
     frame: Frame = context.obj
@@ -88,7 +93,7 @@ def work(
         dead_letter_share=dead_letter_share,
         loop=one_of(loop, ("auto", "asyncio", "uvloop"), "--loop"),  # type: ignore[arg-type]
     )
-    supervisor = Supervisor(settings)
+    supervisor: Crew = Reloading(lambda: Supervisor(settings), Changes(app_dir)) if reload else Supervisor(settings)
     checked = supervisor.check()
     ends = {name: session.cluster.offsets(name, "stable") for name in checked.topics} if until else None
 
@@ -127,7 +132,7 @@ def _is_past(ends: Ends, stats: WorkStats) -> bool:
     )
 
 
-def _work(session: Session, settings: WorkSettings, supervisor: Supervisor, errand: Errand) -> int:
+def _work(session: Session, settings: WorkSettings, supervisor: Crew, errand: Errand) -> int:
     """Runs the workers to their end or a signal, and shows what they did."""
     import threading
 
@@ -156,7 +161,7 @@ def _work(session: Session, settings: WorkSettings, supervisor: Supervisor, erra
     return running.exit_code
 
 
-def _tick(supervisor: Supervisor, meter: Meter) -> Tick:
+def _tick(supervisor: Crew, meter: Meter) -> Tick:
     from .progress import Tick
 
     stats = supervisor.stats()
