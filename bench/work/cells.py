@@ -98,6 +98,7 @@ MANY = Cell(
 DEDUP = Cell(
     name="no-op, dedup",
     thousands={
+        FANOUT: 250,
         CONFLUENT: 25,
         CONFLUENT_GATHER: 36,
         AIOKAFKA: 26,
@@ -111,7 +112,7 @@ DEDUP = Cell(
 )
 MANY_DEDUP = Cell(
     name="5 ms, 1,000 at once, dedup",
-    thousands={CONFLUENT_GATHER: 36, AIOKAFKA: 26, PYRALLEL: 6},
+    thousands={FANOUT: 150, CONFLUENT_GATHER: 36, AIOKAFKA: 26, PYRALLEL: 6},
     wait_s=WAIT_S,
     at_once=1000,
     dedup=True,

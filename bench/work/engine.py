@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fanout._fanout import Cluster
 from fanout.config.clients import Clients
+from fanout.config.dedup import DedupSettings
 from fanout.config.properties import Properties
 from fanout.config.work import WorkSettings
 from fanout.work.supervisor import Supervisor
@@ -36,12 +37,13 @@ def main() -> None:
 
 
 def settings(order: Order) -> WorkSettings:
-    """All defaults: concurrency is the handler's own."""
+    """All defaults: concurrency is the handler's own, the key of dedup is the origin."""
     return WorkSettings(
         clients=Clients(common=Properties({"bootstrap.servers": order.bootstrap})),
         app=APP,
         app_dir=str(Path(__file__).parents[1]),
         group=order.group,
+        dedup=DedupSettings(url=order.redis) if order.redis else None,
     )
 
 
