@@ -41,7 +41,8 @@ class TestApp:
 
     Lifespans are opened and closed around it. Waits of retries and batches take no time: when nothing runs, `clock`
     moves to what is due next. `attempts`: a record that is not settled after as many of them is left as it is.
-    Repeats are not suppressed: every record that is sent is a new one.
+    Repeats are not suppressed, since every record that is sent is a new one; what follows a dead letter of its key is
+    handled, whatever `on_dead_letter` says.
     """
 
     __test__ = False  # the test runner takes classes of such a name for its own

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fanout.message import Headers
-from fanout.work.retry import Again, Dead, Passed, Settled, Verdict
+from fanout.work.retry import Again, Dead, Held, Later, Passed, Settled, Unclaimed, Verdict
 
 __all__ = ["DeadLetter", "Ending", "Result", "Retried", "State"]
 
@@ -75,6 +75,8 @@ class State:
                 self.outcome, self.error = "retrying", cause
             case Dead(why=why, cause=cause):
                 self.outcome, self.error = why, cause
+            case Later() | Held() | Unclaimed():
+                raise TypeError(f"{verdict} needs what no test has: a retry topic, or claims")
 
     def is_over(self, most_attempts: int) -> bool:
         """Whether nothing more is to be waited for."""

@@ -62,7 +62,8 @@ class Stand:
         self._attempting = 0
         self._in_calls = 0
         self.offset = 0
-        self.handler = handler
+        # Where order is given up, a retry in place and one through a topic look the same to a handler.
+        self.handler = handler = replace(handler, retry_topic=None)
         self._intake = Intake(handler.topic, handler.order_by, limits=PLENTY)
         self._intake.assign(0, 0, "")
         self._threads = ThreadPoolExecutor(handler.concurrency, f"handler-{handler.topic}")

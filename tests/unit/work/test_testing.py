@@ -124,6 +124,19 @@ async def test_a_batch_handler_gets_what_is_sent_together() -> None:
     assert [retry.attempt for retry in t.retries] == [1]
 
 
+async def test_a_handler_with_a_retry_topic_is_tried_again_like_any_other() -> None:
+    shop = App("shop")
+
+    @shop.handler("orders", order_by="none", retry_topic="retry.{topic}", retry=Backoff(base=3600, max=3600))
+    async def handle(_value: bytes, msg: Message) -> None:
+        if msg.attempt < 3:
+            raise ValueError("not yet")
+
+    async with TestApp(shop) as t:
+        result = await t.send("orders", "x")
+    assert (result.outcome, result.attempts) == ("done", 3)
+
+
 async def test_lifespan_middleware_and_state_are_those_of_the_app() -> None:
     said: list[str] = []
     shop = App("shop")
