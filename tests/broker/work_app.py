@@ -12,7 +12,9 @@ import functools
 import json
 import os
 import random
+import signal
 import sqlite3
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -56,10 +58,10 @@ async def block(value: bytes, msg: Message) -> None:
     note("end", msg)
 
 
-def is_first() -> bool:
+def is_first(what: str = "blocked") -> bool:
     """True once, whichever process asks."""
     try:
-        os.close(os.open(f"{TOLD['log']}.blocked", os.O_CREAT | os.O_EXCL))
+        os.close(os.open(f"{TOLD['log']}.{what}", os.O_CREAT | os.O_EXCL))
     except FileExistsError:
         return False
     return True
@@ -164,14 +166,54 @@ async def until_mended(value: bytes, msg: Message) -> None:
 
 
 MENDED = Path(f"{TOLD['log']}.mended")
+
+
+async def misbehave(value: bytes, msg: Message) -> None:
+    """Does what `faults` says of its number; what takes the process with it, the first time only."""
+    note("begin", msg)
+    await asyncio.sleep(random.uniform(*TOLD["sleep_s"]))
+    match TOLD["faults"].get(value.decode()):
+        case "never-returns":
+            await asyncio.Event().wait()
+        case "base-exception":
+            raise Unexpected
+        case "exit":
+            sys.exit(3)
+        case "blocks" if is_first("blocked"):
+            time.sleep(600)  # noqa: ASYNC251  the very fault that is tested
+        case "os-exit" if is_first("left"):
+            os._exit(9)
+        case "segv" if is_first("crashed"):
+            os.kill(os.getpid(), signal.SIGSEGV)
+    note("end", msg)
+
+
+class Unexpected(BaseException):
+    """Not an `Exception`, as what ends a program is not."""
+
+
 BEHAVIOURS = {
-    each.__name__: each for each in (until_mended, always, nap, poison, block, plain, leave, gather, cursed, sink)
+    each.__name__: each
+    for each in (
+        always,
+        block,
+        cursed,
+        gather,
+        leave,
+        misbehave,
+        nap,
+        plain,
+        poison,
+        sink,
+        until_mended,
+    )
 }
 
 app.handler(
     TOLD["topic"],
     dlq=TOLD.get("dlq"),
     concurrency=TOLD.get("concurrency", 50),
+    timeout=TOLD.get("timeout"),
     retry=Backoff(base=TOLD.get("wait_s", 0.02), max=TOLD.get("wait_s", 0.02), attempts=3),
     order_by=TOLD.get("order_by", "key"),
     retry_topic=TOLD.get("retry_topic"),
