@@ -53,6 +53,8 @@ class Gathering:
         self._calls: set[asyncio.Task[None]] = set()
         self._timer: Timer | None = None
         self._is_due = False
+        if means.link is not None:
+            means.link.hurry = self._hurry
 
     async def join(self, _value: Any, message: Message) -> Outcome | None:
         """Waits for the batch of this record; returns what is to become of it."""
@@ -93,6 +95,10 @@ class Gathering:
         if turns:
             self._look_soon(timer, turns - 1)
         elif host.holds_back():
+            self._be_due()
+
+    def _hurry(self) -> None:
+        if self._waiting:
             self._be_due()
 
     def _be_due(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 __all__ = ["Host", "Link"]
@@ -21,8 +22,15 @@ class Host(Protocol):
 
 
 class Link:
-    """Ties attempts to their runtime, which is made after them."""
+    """Ties attempts to their runtime, which is made after them. `hurry`: nothing more comes, so wait for nothing."""
 
-    __slots__ = ("host",)
+    __slots__ = ("host", "hurry")
 
     host: Host
+
+    def __init__(self) -> None:
+        self.hurry: Callable[[], None] = _nothing
+
+
+def _nothing() -> None:
+    """Single records wait for no others."""

@@ -135,6 +135,8 @@ class Runtime:
         self._closed |= assignments
         self._settle()
         self._drop(gone)
+        if self._parts.link is not None:
+            self._parts.link.hurry()
         try:
             async with asyncio.timeout(timeout_s):
                 while any(map(gone, self._unfinished())):

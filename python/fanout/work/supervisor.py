@@ -219,7 +219,8 @@ class Supervisor:
         seat.never_ready = 0 if ended.ready.is_set() else seat.never_ready + 1
         if seat.never_ready >= STARTS_WITHOUT_READY:
             raise WorkError(
-                f"{STARTS_WITHOUT_READY} worker processes in a row ended before they could begin ({reason})",
+                f"{STARTS_WITHOUT_READY} worker processes in a row ended before they could begin "
+                f"({reason if ended.error is None else ended.error})",
                 "their standard error says why",
             )
         wait_s = 0.0 if seat.deaths == 1 else min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** (seat.deaths - 2))

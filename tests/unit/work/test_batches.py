@@ -130,6 +130,22 @@ async def test_what_cannot_be_decoded_is_in_no_batch() -> None:
     bench.runtime.stop()
 
 
+async def test_a_partition_that_goes_does_not_wait_for_its_batches_to_fill() -> None:
+    seen: list[list[bytes]] = []
+
+    async def load(batch: Batch[bytes]) -> None:
+        seen.append(batch.values)
+
+    bench = Bench(load, max_size=50, max_wait=30)
+    bench.feed(records_of(0, range(3)))
+    await asyncio.sleep(0.02)
+    async with asyncio.timeout(5):
+        assert await bench.runtime.release(bench.intake.close([0]), 20) == []
+    assert seen == [[b"0", b"1", b"2"]]
+    assert bench.intake.due() == [(0, 3, "")]
+    bench.runtime.stop()
+
+
 async def test_a_stop_ends_a_batch_that_runs_and_settles_none_of_it() -> None:
     ended = asyncio.Event()
 

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
 from fanout import App
+from fanout.config.clients import Clients
+from fanout.config.properties import Properties
+from fanout.config.work import WorkSettings
 from fanout.errors import StartError, WorkError
 from fanout.work import lifespan
+from fanout.work import supervisor as supervisor_module
 from fanout.work.lifespan import opened
+from fanout.work.supervisor import Supervisor
 
 
 class Shop:
@@ -93,6 +100,43 @@ async def test_closing_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TimeoutError, match=r"took longer than 0.02 s"):
         async with opened(app):
             pass
+
+
+def test_workers_whose_app_cannot_be_opened_are_started_again_and_then_given_up_by_its_own_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor_module, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(supervisor_module, "STARTS_WITHOUT_READY", 2)
+    (tmp_path / "shop.py").write_text(NOT_OPENED, encoding="utf-8")
+    clients = Clients(common=Properties({"bootstrap.servers": "127.0.0.1:9"}))
+    supervisor = Supervisor(WorkSettings(clients=clients, app="shop:app", app_dir=str(tmp_path)))
+    supervisor.start()
+    try:
+        with pytest.raises(WorkError, match=r"2 worker .* \(lifespan database could not be opened: .*: refused\)"):
+            watch(supervisor)
+    finally:
+        supervisor.abort()
+    assert supervisor.stats().restarts == {"StartError": 1}
+
+
+NOT_OPENED = """
+from fanout import App
+app = App("shop")
+@app.lifespan
+async def database(app):
+    raise ConnectionError("refused")
+    yield
+@app.handler("orders", dlq=None)
+async def handle(order): ...
+"""
+
+
+def watch(supervisor: Supervisor) -> None:
+    """Until something is raised."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        supervisor.poll()
+        time.sleep(0.02)
 
 
 async def test_what_is_no_lifespan_is_refused() -> None:
