@@ -33,14 +33,17 @@ def cell_lines(result: Result) -> Iterable[str]:
     yield _line("", "runs", [name for name, _ in COLUMNS])
     for name in _measured(result):
         yield _line(name, str(len(result.good(name))), figures(result, name))
-    yield from supervisor_lines(result)
+    yield from part_lines(result)
 
 
-def supervisor_lines(result: Result) -> Iterable[str]:
-    """What fanout's other process takes, which does not grow with the records."""
+def part_lines(result: Result) -> Iterable[str]:
+    """Where fanout's CPU goes, by threads; and what its other process takes, which does not grow with the records."""
     for name in _measured(result):
         runs = result.good(name)
         if any(run.supervisor_peak_bytes for run in runs):
+            loop_us, client_us = result.beside_us(name, "main_cpu_s"), result.beside_us(name, "librdkafka_cpu_s")
+            rest_us = median(result.cpu_us(name)) - loop_us - client_us
+            yield f"  {name}, by threads: {loop_us:.2f} µs event loop, {client_us:.2f} librdkafka, {rest_us:.2f} others"
             cpu_s = median(run.supervisor_cpu_s / run.running_s for run in runs)
             peak = max(run.supervisor_peak_bytes for run in runs)
             yield f"  the supervisor of {name}: {cpu_s * 100:.1f} % of a core, {peak / 1e6:.0f} MB"
@@ -65,7 +68,7 @@ def table_lines(results: Sequence[Result]) -> Iterable[str]:
             cells = " | ".join(figures(result, runtime))
             yield f"| {name} | {runtime} | {result.records(runtime):,} | {cells} |"
             name = ""
-        for line in supervisor_lines(result):
+        for line in part_lines(result):
             yield f"| | {line.strip()} |{' |' * (len(COLUMNS) + 1)}"
         for runtime, reason in _left_out(result).items():
             yield f"| {name} | {runtime} | {reason.splitlines()[0]} |{' |' * len(COLUMNS)}"

@@ -40,6 +40,8 @@ class Run:
     """
 
     cpu_s: float = 0.0
+    main_cpu_s: float = 0.0
+    librdkafka_cpu_s: float = 0.0
     running_s: float = 0.0
     peak_bytes: int = 0
     most_at_once: int = 0

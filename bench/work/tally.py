@@ -7,9 +7,12 @@ behind the one, leaving is after the other.
 
 from __future__ import annotations
 
+import os
 import resource
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from work.order import Order
 
@@ -17,6 +20,23 @@ __all__ = ["KEYS", "NO_KEY", "Tally", "peak_bytes"]
 
 KEYS = 10_000
 NO_KEY = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Threads:
+    """CPU of this process so far: of all threads, of the first one, of those that librdkafka made."""
+
+    all_ns: int = 0
+    main_ns: int = 0
+    librdkafka_ns: int = 0
+
+    @classmethod
+    def now(cls) -> Self:
+        """As it stands."""
+        tasks = Path("/proc/self/task").iterdir()
+        used = {task.name: (_said(task / "comm"), int((_said(task / "schedstat") or "0").split()[0])) for task in tasks}
+        theirs = sum(spent for name, spent in used.values() if name.startswith("rdk:"))
+        return cls(time.process_time_ns(), used[str(os.getpid())][1], theirs)
 
 
 class Tally:
@@ -32,7 +52,7 @@ class Tally:
         self._overlaps = 0
         self._doubled = 0
         self._began_at = 0.0
-        self._cpu_before_ns = 0
+        self._before = Threads()
 
     def done(self, number: int) -> None:
         """Record `number` is handled, by the handler that does nothing else."""
@@ -66,12 +86,14 @@ class Tally:
     def _begin(self) -> None:
         if not self._began_at:
             self._began_at = time.monotonic()
-            self._cpu_before_ns = time.process_time_ns()
+            self._before = Threads.now()
 
     def _tell(self) -> None:
-        now, cpu_ns = time.monotonic(), time.process_time_ns()
+        now, used = time.monotonic(), Threads.now()
         told: dict[str, float] = {
-            "cpu_s": (cpu_ns - self._cpu_before_ns) / 1e9,
+            "cpu_s": (used.all_ns - self._before.all_ns) / 1e9,
+            "main_cpu_s": (used.main_ns - self._before.main_ns) / 1e9,
+            "librdkafka_cpu_s": (used.librdkafka_ns - self._before.librdkafka_ns) / 1e9,
             "running_s": now - self._began_at,
             "peak_bytes": peak_bytes(),
             "most_at_once": self._most_at_once,
@@ -80,6 +102,13 @@ class Tally:
             "switches": resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw,
         }
         self._order.tell(told)
+
+
+def _said(file: Path) -> str:
+    try:
+        return file.read_text(encoding="ascii").strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""  # the thread has ended meanwhile
 
 
 def peak_bytes() -> int:
