@@ -256,7 +256,8 @@ class Claims:
     def _settle(self, batch: Batch, completions: list[Completion]) -> None:
         for completion, count in Counter(completions).items():
             self.figures[completion.name.lower()] += count
-        self.figures["released"] += len(batch.released)
+        if batch.released:
+            self.figures["released"] += len(batch.released)
         for record in batch.done:
             self._held.pop(record, None)
         for record in batch.dead:

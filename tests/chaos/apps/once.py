@@ -1,7 +1,8 @@
 """
 Handlers with an effect that can be counted, and one that a sink takes once.
 
-`ONCE_TOPIC`, `ONCE_NAP_S`, `ONCE_LOG` (a line `begin|end PID ID` each, which survives a kill), `ONCE_SINK` (SQLite).
+`ONCE_TOPIC`, `ONCE_NAP_S`, `ONCE_LOG` (a line `begin|end PID ID` each, which survives a kill), `ONCE_SINK` (SQLite),
+`ONCE_KEY` (what makes two records the same).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ SINK = sqlite3.connect(os.environ.get("ONCE_SINK", ":memory:"), timeout=60, isol
 app = App("once")
 
 
-@app.handler(TOPIC, concurrency=1_000, dlq=None)
+@app.handler(TOPIC, concurrency=1_000, dlq=None, key=os.environ.get("ONCE_KEY", "origin"))
 async def note(_value: bytes, message: Message) -> None:
     """Naps, then leaves both effects."""
     os.write(LOG, f"begin {os.getpid()} {message.id}\n".encode())
