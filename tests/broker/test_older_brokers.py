@@ -18,6 +18,7 @@ from oracle.placement import java_placement
 from oracle.prove import Carried, prove
 
 from .lanes import feed, forwarding, read, settings
+from .shop import OldConsumers, open_shop
 from .test_lanes import wait_for
 
 if TYPE_CHECKING:
@@ -85,6 +86,22 @@ def test_at_least_once_carries_everything_without_their_transactions(older_kafka
     expectation = Expectation(recipe=generator.recipe, ledger=generator.ledger, placement=java_placement(3))
     verdict = prove(Carried(bootstrap=bootstrap, source=generator.topic, target=target, group=group), expectation)
     assert verdict.records == 3_500
+
+
+def test_a_drain_comes_home_on_them(older_kafka: Kafka, older_topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = open_shop(older_kafka.bootstrap, older_topics, monkeypatch)
+    with OldConsumers(shop, 3) as before:
+        wait_for("some of the old work", lambda: before.handled > 50, deadline_s=60)
+    ran = fanout(shop.bootstrap, *shop.arguments("--execute", "-o", "json")).require()
+    with OldConsumers(shop, 3):
+        shop.wait_home()
+
+    verdict = shop.check()
+    print(f"drained {ran.document['records']} in {ran.document['draining_s']} s; before {before.handled}; {verdict}")
+    assert ran.document["outcome"] == "done"
+    assert ran.document["records"] == 2_000 - before.handled
+    verdict.require()
+    assert dict(verdict.notes)["repeats"] == 0
 
 
 def test_a_target_made_again_under_its_name_is_not_written_to(older_kafka: Kafka, older_topics: Topics) -> None:
