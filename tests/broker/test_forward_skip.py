@@ -87,3 +87,14 @@ def test_a_damaged_batch_is_named_in_time_and_left_out_only_on_the_users_word(
     print(f"skip: records={len(arrived)} lost={len(lost)} duplicated={doubled} skipped={len(left_out)} {named_s=:.1f}")
     assert arrived == sorted(everything - left_out)
     fanout(bootstrap, *until_end("--skip", "source:1@30")).require(REFUSED)
+    remembers_for_good(bootstrap)
+
+
+def remembers_for_good(bootstrap: str) -> None:
+    """Whoever carries the lane later, and however often it has committed since, is told."""
+    feed(bootstrap, "source", [(1, b"later", b"1/60")])
+    fanout(bootstrap, *until_end()).require()
+    last = fanout(bootstrap, *until_end()).require().document
+    assert last["skipped"] == []
+    assert last["left_out"] == ["source/1 offsets 30 to 39"]
+    assert last["lanes"][1]["to"] == 61

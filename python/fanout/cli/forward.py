@@ -263,6 +263,7 @@ def _answer(errand: Errand, carry: Carry, ran: _Ran, stats: Sequence[LaneStats],
     seen = {lane.partition: lane for lane in stats}
     lanes = [_lane(end, carry, seen) for end in sorted(ran.ends, key=lambda end: end.partition)]
     above = [str(one) for one in carry.above]
+    left_out = [str(one) for one in carry.left_out]
     return Answer(
         document={
             "source": errand.source.topic,
@@ -272,24 +273,15 @@ def _answer(errand: Errand, carry: Carry, ran: _Ran, stats: Sequence[LaneStats],
             "above_the_end": above,
             "metrics": _metrics(stats),
             "skipped": [str(one) for one in carry.skipped],
+            "left_out": left_out,
             "grown": list(ran.grown),
             **more,
         },
         columns=("partition", "from", "to", "records", "outcome", "batches", "error"),
-        rows=[
-            (
-                lane["partition"],
-                lane["from"],
-                lane["to"],
-                lane["records"],
-                lane["outcome"],
-                ", ".join(f"{way} {count}" for way, count in sorted(lane["batches"].items())),
-                lane["error"],
-            )
-            for lane in lanes
-        ],
+        rows=[_row(lane) for lane in lanes],
         after=[
             *(f"skipped on your word: {one}" for one in carry.skipped),
+            *(f"left out for good: {line}" for line in left_out),
             *(f"left above the end: {line}" for line in above),
             *ran.grown,
             *(
@@ -299,6 +291,11 @@ def _answer(errand: Errand, carry: Carry, ran: _Ran, stats: Sequence[LaneStats],
             ),
         ],
     )
+
+
+def _row(lane: Mapping[str, Any]) -> Sequence[str | int | float | None]:
+    batches = ", ".join(f"{way} {count}" for way, count in sorted(lane["batches"].items()))
+    return (*(lane[name] for name in ("partition", "from", "to", "records", "outcome")), batches, lane["error"])
 
 
 def _metrics(stats: Sequence[LaneStats]) -> dict[str, int]:

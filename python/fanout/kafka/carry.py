@@ -21,7 +21,7 @@ from .groups import Group
 from .names import forward_prefix
 from .ports import Cluster, OpenTransaction
 from .standstill import describe
-from .tally import parse_note, zero_note
+from .tally import TallyNote, parse_note, zero_note
 
 if TYPE_CHECKING:
     from .skip import Skipped
@@ -31,6 +31,7 @@ __all__ = [
     "Above",
     "Carry",
     "Errand",
+    "LeftOut",
     "Pace",
     "commit_start",
     "is_finished",
@@ -91,18 +92,35 @@ class Above:
         return f"partition {self.partition}: {offsets} lie in transactions that are open: {held or 'just ended'}"
 
 
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Offsets `start` to `end - 1` of a source partition that no lane has carried: a user said so."""
+
+    topic: str
+    partition: int
+    start: int
+    end: int
+
+    def __str__(self) -> str:
+        last = self.end - 1
+        offsets = f"offset {last}" if last == self.start else f"offsets {self.start} to {last}"
+        return f"{self.topic}/{self.partition} {offsets}"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Carry:
     """Settings the engine can start with, and what they leave behind.
 
     begin: where each lane goes on or starts.
     skipped: broken batches that the user had left out before the lanes start.
+    left_out: those and all left out before, as the group remembers them.
     """
 
     settings: ForwardSettings
     begin: Mapping[int, int]
     above: Sequence[Above] = field(default=())
     skipped: Sequence[Skipped] = field(default=())
+    left_out: Sequence[LeftOut] = field(default=())
 
 
 def require_transactions(cluster: Cluster) -> None:
@@ -129,6 +147,7 @@ def prepare(errand: Errand, cluster: Cluster, group: Group, properties: Mapping[
     _require_idle(group)
     committed = _own_commits(errand, cluster)
     start = _starts(errand, cluster, partitions, committed)
+    left_out = [LeftOut(source, p, *pair) for p in partitions if p in committed for pair in committed[p][1].skipped]
     end, above = _ends(errand, cluster, partitions)
     settings = ForwardSettings(
         properties=dict(properties),
@@ -152,8 +171,9 @@ def prepare(errand: Errand, cluster: Cluster, group: Group, properties: Mapping[
         settings = replace(settings, transaction_ms=errand.pace.commit_ms)
     return Carry(
         settings=settings,
-        begin={p: committed[p] if p in committed else start[p] for p in partitions},
+        begin={p: committed[p][0] if p in committed else start[p] for p in partitions},
         above=above,
+        left_out=left_out,
     )
 
 
@@ -185,7 +205,7 @@ def _require_idle(group: Group) -> None:
         )
 
 
-def _own_commits(errand: Errand, cluster: Cluster) -> dict[int, int]:
+def _own_commits(errand: Errand, cluster: Cluster) -> dict[int, tuple[int, TallyNote]]:
     """The group's commits on the source, all made by us for this very target."""
     commits = {}
     target_id = cluster.topic_id(errand.target)
@@ -202,7 +222,7 @@ def _own_commits(errand: Errand, cluster: Cluster) -> dict[int, int]:
                 f"{at} for another target, topic id {note.tag}; {errand.target} is {target_id}",
                 "use one group for each target (a topic made again under its old name is another target)",
             )
-        commits[partition] = offset
+        commits[partition] = offset, note
     return commits
 
 

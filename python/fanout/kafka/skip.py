@@ -3,7 +3,8 @@ Leaving out one broken batch, on the user's word.
 
 A lane never skips by itself. It halts and names topic, partition and offset; a user who names the same place back has
 the group's offset moved behind that one batch, before any lane starts. Anything else at that place is refused: another
-offset than the one the group stands at, a batch that is sound, an end that nothing tells for certain.
+offset than the one the group stands at, a batch that is sound, an end that nothing tells for certain. What was left out
+is remembered beside the group's offset, whoever carries the lane from there on.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from dataclasses import dataclass
 from fanout.config.selection import Place
 from fanout.errors import ConfigError, RefusedError
 
-from .carry import Errand
+from .carry import Errand, LeftOut
 from .names import forward_prefix
 from .ports import Cluster
+from .tally import TallyNote, parse_note
 
 __all__ = ["Skipped", "skip_broken"]
 
@@ -34,9 +36,8 @@ class Skipped:
 
     def __str__(self) -> str:
         place = self.place
-        last = self.end - 1
-        offsets = f"offset {last}" if last == place.offset else f"offsets {place.offset} to {last}"
-        return f"{place.topic}/{place.partition} {offsets}: {self.problem}"
+        left_out = LeftOut(place.topic, place.partition, place.offset, self.end)
+        return f"{left_out}: {self.problem}"
 
 
 def skip_broken(errand: Errand, places: Sequence[Place], cluster: Cluster) -> list[Skipped]:
@@ -44,13 +45,14 @@ def skip_broken(errand: Errand, places: Sequence[Place], cluster: Cluster) -> li
     found = [_look(errand, place, cluster) for place in places]
     for skipped, note in found:
         place = skipped.place
-        cluster.commit(errand.group, place.topic, {place.partition: (skipped.end, note)})
+        left_out = note.leaving_out(place.offset, skipped.end)
+        cluster.commit(errand.group, place.topic, {place.partition: (skipped.end, left_out.text())})
         log.warning("skipped on the user's word: %s", skipped)
     return [skipped for skipped, _ in found]
 
 
-def _look(errand: Errand, place: Place, cluster: Cluster) -> tuple[Skipped, str]:
-    """What would be left out, and the note that stays beside the offset: no record of it was carried."""
+def _look(errand: Errand, place: Place, cluster: Cluster) -> tuple[Skipped, TallyNote]:
+    """What would be left out, and the note beside the offset, whose sums stay: no record of it was carried."""
     if place.topic != errand.source.topic:
         raise ConfigError("--skip", f"{place} is not of the source topic {errand.source.topic}")
     # Whoever carried the lane is fenced, and what it left open has ended: only now does its offset stand still.
@@ -62,6 +64,12 @@ def _look(errand: Errand, place: Place, cluster: Cluster) -> tuple[Skipped, str]
             f"--skip {place}: group {errand.group} {stands}, and nothing was skipped",
             "name the place at which the lane halted, or take --skip away",
         )
+    note = parse_note(committed[1])
+    if note is None:
+        raise RefusedError(
+            f"--skip {place}: group {errand.group} has an offset there that something else committed",
+            "give the forwarder a group of its own",
+        )
     broken = cluster.broken_batch(place.topic, place.partition, place.offset)
     if broken is None or broken[0] != place.offset:
         where = "the batch there can be carried" if broken is None else f"the batch is sound up to offset {broken[0]}"
@@ -72,4 +80,4 @@ def _look(errand: Errand, place: Place, cluster: Cluster) -> tuple[Skipped, str]
             f"--skip {place}: nothing tells for certain where the batch ends ({problem})",
             f"choose a place behind it under another group: -t {place.topic}:{place.partition} --from @OFFSET",
         )
-    return Skipped(place, end, problem), committed[1]
+    return Skipped(place, end, problem), note

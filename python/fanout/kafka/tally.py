@@ -2,7 +2,8 @@
 The count and sum that travel in the metadata of every offset commit of a run.
 
 `fanout1 <count> <sum as 16 hex digits> <tag>`, and for workers that sent records to
-the dead letters ` dead=<count>:<sum>`. The tag is the target topic's id for a lane
+the dead letters ` dead=<count>:<sum>`; where batches were left out on the user's word
+` skipped=<first offset>-<next offset>,…`. The tag is the target topic's id for a lane
 and the run's id for a worker. Anything else was written by another tool.
 """
 
@@ -10,13 +11,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 __all__ = ["Tally", "TallyNote", "parse_note", "zero_note"]
 
 MODULUS = 1 << 64
 
-_NOTE = re.compile(r"fanout1 (\d+) ([0-9a-f]{16}) (\S+)(?: dead=(\d+):([0-9a-f]{16}))?")
+MOST_SKIPPED = 32
+"""The newest are kept: brokers take 4096 bytes of metadata by default."""
+
+_NOTE = re.compile(
+    r"fanout1 (\d+) ([0-9a-f]{16}) (\S+)(?: dead=(\d+):([0-9a-f]{16}))?(?: skipped=(\d+-\d+(?:,\d+-\d+)*))?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +49,25 @@ NOTHING = Tally()
 
 @dataclass(frozen=True, slots=True)
 class TallyNote:
-    """What a commit's metadata says: a tally, the dead letters apart, and whose it is."""
+    """What a commit's metadata says: a tally, the dead letters apart, whose it is, and which offsets were left out."""
 
     tally: Tally
     tag: str
     dead: Tally = NOTHING
+    skipped: tuple[tuple[int, int], ...] = ()
+
+    def leaving_out(self, start: int, end: int) -> TallyNote:
+        """The same with offsets `start` to `end - 1` left out besides."""
+        return replace(self, skipped=(*self.skipped, (start, end))[-MOST_SKIPPED:])
+
+    def text(self) -> str:
+        """As it is committed."""
+        words = ["fanout1", str(self.tally.count), f"{self.tally.sum:016x}", self.tag]
+        if self.dead != NOTHING:
+            words.append(f"dead={self.dead.count}:{self.dead.sum:016x}")
+        if self.skipped:
+            words.append("skipped=" + ",".join(f"{start}-{end}" for start, end in self.skipped))
+        return " ".join(words)
 
 
 def parse_note(metadata: str) -> TallyNote | None:
@@ -55,11 +75,13 @@ def parse_note(metadata: str) -> TallyNote | None:
     found = _NOTE.fullmatch(metadata)
     if found is None:
         return None
-    count, total, tag, dead_count, dead_sum = found.groups()
+    count, total, tag, dead_count, dead_sum, ranges = found.groups()
     dead = Tally(int(dead_count), int(dead_sum, 16)) if dead_count else Tally()
-    return TallyNote(Tally(int(count), int(total, 16)), tag, dead)
+    pairs = (pair.split("-") for pair in (ranges.split(",") if ranges else ()))
+    skipped = tuple((int(start), int(end)) for start, end in pairs)
+    return TallyNote(Tally(int(count), int(total, 16)), tag, dead, skipped)
 
 
 def zero_note(tag: str) -> str:
     """What is committed with the start offset."""
-    return f"fanout1 0 {0:016x} {tag}"
+    return TallyNote(NOTHING, tag).text()

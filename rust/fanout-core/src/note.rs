@@ -1,17 +1,23 @@
 //! The proof that travels with commits: a tally, in the metadata string of a committed offset.
 //!
 //! `fanout1 <count> <sum, 16 hex digits> <tag>` and, where records became dead letters,
-//! ` dead=<count>:<sum>`. A lane writes how many records below the offset it forwarded, and
-//! the target topic's id; a worker how many it settled, and the run. Anything else in its
-//! place was written by another tool.
+//! ` dead=<count>:<sum>`; where batches were left out on the user's word,
+//! ` skipped=<first offset>-<next offset>` of each, with commas between. A lane writes how many
+//! records below the offset it forwarded, and the target topic's id; a worker how many it
+//! settled, and the run. Anything else in its place was written by another tool.
 
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
 use crate::record::Tally;
 
 const MARK: &str = "fanout1";
 const DEAD: &str = "dead=";
+const SKIPPED: &str = "skipped=";
+
+/// Brokers take 4096 bytes of metadata by default: these take at most 1,300. Python keeps the newest.
+const MOST_SKIPPED: usize = 32;
 
 /// What a lane or a worker leaves beside its committed offset.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,14 +28,39 @@ pub struct Note {
     pub dead: Tally,
     /// The id of the topic they were forwarded to, or of the run that settled them.
     pub tag: String,
+    /// Offsets below it that were left out because a user said so: neither forwarded nor counted.
+    pub skipped: Vec<Range<i64>>,
+}
+
+impl Note {
+    /// Nothing done yet.
+    #[must_use]
+    pub fn of(tag: &str) -> Self {
+        Self {
+            done: Tally::default(),
+            dead: Tally::default(),
+            tag: tag.to_owned(),
+            skipped: Vec::new(),
+        }
+    }
 }
 
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { done, dead, tag } = self;
+        let Self {
+            done,
+            dead,
+            tag,
+            skipped,
+        } = self;
         write!(f, "{MARK} {} {:016x} {tag}", done.count, done.sum)?;
         if *dead != Tally::default() {
             write!(f, " {DEAD}{}:{:016x}", dead.count, dead.sum)?;
+        }
+        let ranges = skipped.iter().map(|r| format!("{}-{}", r.start, r.end));
+        let ranges = ranges.collect::<Vec<_>>().join(",");
+        if !ranges.is_empty() {
+            write!(f, " {SKIPPED}{ranges}")?;
         }
         Ok(())
     }
@@ -40,24 +71,25 @@ impl FromStr for Note {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let foreign = || format!("`{text}` was not written by fanout");
-        let words: Vec<&str> = text.split(' ').collect();
-        let (count, sum, tag, dead) = match words[..] {
-            [MARK, count, sum, tag] => (count, sum, tag, None),
-            [MARK, count, sum, tag, dead] => (count, sum, tag, Some(dead)),
-            _ => return Err(foreign()),
+        let mut words: Vec<&str> = text.split(' ').collect();
+        let skipped = words.pop_if(|word| word.starts_with(SKIPPED));
+        let dead = words.pop_if(|word| word.starts_with(DEAD));
+        let [MARK, count, sum, tag] = words[..] else {
+            return Err(foreign());
         };
         let dead = match dead {
             None => Some(Tally::default()),
-            Some(word) => word
-                .strip_prefix(DEAD)
-                .and_then(|pair| pair.split_once(':'))
+            Some(word) => word[DEAD.len()..]
+                .split_once(':')
                 .and_then(|(count, sum)| tally(count, sum)),
         };
-        match (tally(count, sum), dead) {
-            (Some(done), Some(dead)) if !tag.is_empty() => Ok(Self {
+        let skipped = skipped.map_or(Some(Vec::new()), |word| left_out(&word[SKIPPED.len()..]));
+        match (tally(count, sum), dead, skipped) {
+            (Some(done), Some(dead), Some(skipped)) if !tag.is_empty() => Ok(Self {
                 done,
                 dead,
                 tag: tag.to_owned(),
+                skipped,
             }),
             _ => Err(foreign()),
         }
@@ -72,6 +104,18 @@ fn tally(count: &str, sum: &str) -> Option<Tally> {
     Some(Tally { count, sum })
 }
 
+fn left_out(ranges: &str) -> Option<Vec<Range<i64>>> {
+    if ranges.split(',').count() > MOST_SKIPPED {
+        return None;
+    }
+    let range = |text: &str| {
+        let (start, end) = text.split_once('-')?;
+        let (start, end) = (start.parse().ok()?, end.parse().ok()?);
+        (0 <= start && start < end).then_some(start..end)
+    };
+    ranges.split(',').map(range).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,7 +128,7 @@ mod tests {
                 sum: 0xfeed,
             },
             dead: Tally { count: 1, sum: 9 },
-            tag: "20260131-080000-x7k2".to_owned(),
+            ..Note::of("20260131-080000-x7k2")
         };
         let text = note.to_string();
         assert_eq!(
@@ -92,6 +136,19 @@ mod tests {
             "fanout1 12 000000000000feed 20260131-080000-x7k2 dead=1:0000000000000009"
         );
         assert_eq!(text.parse(), Ok(note));
+    }
+
+    #[test]
+    fn what_was_left_out_is_remembered_beside_everything_else() {
+        let text = "fanout1 12 000000000000feed t dead=1:0000000000000009 skipped=30-40,95-96";
+        let note: Note = text.parse().expect("ours");
+        assert_eq!(note.skipped, [30..40, 95..96]);
+        assert_eq!(note.to_string(), text);
+        let alone: Note = "fanout1 0 0000000000000000 t skipped=0-1"
+            .parse()
+            .expect("ours");
+        assert_eq!(alone.dead, Tally::default());
+        assert_eq!(alone.skipped.first(), Some(&(0..1)));
     }
 
     #[test]
@@ -112,6 +169,11 @@ mod tests {
             "fanout1 1 0000000000000000 r dead=1",
             "fanout1 1 0000000000000000 r dead=x:0000000000000000",
             "fanout1 1 0000000000000000 r dead=1:0000000000000000 more",
+            "fanout1 1 0000000000000000 r skipped=",
+            "fanout1 1 0000000000000000 r skipped=7-7",
+            "fanout1 1 0000000000000000 r skipped=-1-7",
+            "fanout1 1 0000000000000000 r skipped=1-7,",
+            "fanout1 1 0000000000000000 r skipped=1-7 dead=1:0000000000000000",
         ] {
             assert!(foreign.parse::<Note>().is_err(), "{foreign}");
         }

@@ -76,7 +76,19 @@ def test_a_long_stretch_is_counted_in_parts_that_join() -> None:
 def test_a_note_survives_its_text() -> None:
     assert parse_note(zero_note("tag")) == TallyNote(NOTHING, "tag")
     text = "fanout1 12 00000000000000ff run dead=3:00000000000000aa"
-    assert parse_note(text) == TallyNote(Tally(12, 255), "run", Tally(3, 170))
+    note = TallyNote(Tally(12, 255), "run", Tally(3, 170))
+    assert (parse_note(text), note.text()) == (note, text)
+
+
+def test_a_note_remembers_what_was_left_out_and_the_newest_of_too_much() -> None:
+    note = TallyNote(Tally(12, 255), "tag").leaving_out(30, 40).leaving_out(95, 96)
+    assert note.text() == "fanout1 12 00000000000000ff tag skipped=30-40,95-96"
+    assert parse_note(note.text()) == note
+    for number in range(100, 200):
+        note = note.leaving_out(number, number + 1)
+    assert note.skipped == tuple((number, number + 1) for number in range(168, 200))
+    assert parse_note(note.text()) == note
+    assert parse_note("fanout1 0 0000000000000000 tag skipped=") is None
 
 
 def test_sums_wrap_as_64_bit_numbers_do() -> None:

@@ -24,6 +24,7 @@ use crate::clock::Clock;
 use crate::cluster::producers::{Producer, NOBODY};
 use crate::error::{Error, Result};
 use crate::failpoint;
+use crate::note::Note;
 use crate::record::{Tally, TopicPartition};
 
 /// How long a fetch may wait at the broker when nothing is open: also how late a stop may be noticed.
@@ -122,7 +123,7 @@ impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
         (control, clock): (Control, Arc<dyn Clock>),
         stats: Arc<LaneStats>,
     ) -> Self {
-        let transaction = Transaction::new(NOBODY, -1, Tally::default(), plan.limits);
+        let transaction = Transaction::new(NOBODY, -1, Note::of(&plan.tag), plan.limits);
         Self {
             plan,
             fetch: seams.fetch,
@@ -225,12 +226,12 @@ impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
         self.transaction.producer = producer;
         let committed = self.commit.position()?;
         let is_new = committed.is_none();
-        let (mut offset, mut tally) = place(committed, &self.plan, &self.transaction)?;
+        let (mut offset, mut note) = place(committed, &self.plan, &self.transaction)?;
         if already && failpoint::is_planted("unclear-end-guessed") {
-            (offset, tally) = (self.transaction.position, self.transaction.tally);
+            (offset, note.done) = (self.transaction.position, self.transaction.tally);
         }
-        self.transaction = Transaction::new(producer, offset, tally, self.plan.limits);
-        self.began.get_or_insert((offset, tally.count));
+        self.began.get_or_insert((offset, note.done.count));
+        self.transaction = Transaction::new(producer, offset, note, self.plan.limits);
         self.stats.position.store(offset, Relaxed);
         self.begin(producer);
         failpoint::reach("lane-begun");

@@ -6,7 +6,6 @@ use super::transaction::Transaction;
 use crate::cluster::groups::Committed;
 use crate::error::Error;
 use crate::note::Note;
-use crate::record::Tally;
 
 /// Reads the committed place; without one the lane begins at its start with nothing forwarded.
 ///
@@ -15,7 +14,7 @@ pub(super) fn place(
     committed: Option<Committed>,
     plan: &LanePlan,
     so_far: &Transaction,
-) -> Step<(i64, Tally)> {
+) -> Step<(i64, Note)> {
     let halted = |offset, problem, remedy: &str| Error::Halted {
         at: plan.at.clone(),
         offset,
@@ -33,7 +32,7 @@ pub(super) fn place(
             let problem = "the group has no committed offset here".to_owned();
             halted(-1, problem, "say where to begin with --from")
         })?;
-        return Ok((start, Tally::default()));
+        return Ok((start, Note::of(&plan.tag)));
     };
     let other = "use a group of its own for every target; this one's offsets are left as they are";
     let note: Note = place.metadata.parse().map_err(|problem| {
@@ -47,5 +46,5 @@ pub(super) fn place(
         let problem = "the group's offset belongs to another target topic".to_owned();
         return Err(halted(place.offset, problem, other).into());
     }
-    Ok((place.offset, note.done))
+    Ok((place.offset, note))
 }

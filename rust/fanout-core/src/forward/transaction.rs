@@ -25,12 +25,6 @@ pub(super) struct Checkpoint {
     pub(super) number: u64,
 }
 
-impl Checkpoint {
-    pub(super) fn place(&self, tag: &str) -> Committed {
-        place(self.position, self.tally, tag)
-    }
-}
-
 /// The open transaction of a lane; without transactions, what was carried and is not committed.
 #[derive(Debug)]
 pub(super) struct Transaction {
@@ -47,6 +41,8 @@ pub(super) struct Transaction {
     began: Option<Instant>,
     checkpoint: Option<Checkpoint>,
     limits: TransactionLimits,
+    /// What stood beside the committed offset: whose it is, and what was left out.
+    note: Note,
 }
 
 impl Transaction {
@@ -54,9 +50,10 @@ impl Transaction {
     pub(super) fn new(
         producer: Producer,
         committed: i64,
-        tally: Tally,
+        note: Note,
         limits: TransactionLimits,
     ) -> Self {
+        let tally = note.done;
         Self {
             producer,
             committed,
@@ -66,6 +63,7 @@ impl Transaction {
             began: None,
             checkpoint: None,
             limits,
+            note,
         }
     }
 
@@ -94,8 +92,24 @@ impl Transaction {
     }
 
     /// What its end commits.
-    pub(super) fn place(&self, tag: &str) -> Committed {
-        place(self.position, self.tally, tag)
+    pub(super) fn place(&self) -> Committed {
+        self.place_at(self.position, self.tally)
+    }
+
+    /// What `point` commits.
+    pub(super) fn place_of(&self, point: &Checkpoint) -> Committed {
+        self.place_at(point.position, point.tally)
+    }
+
+    fn place_at(&self, position: i64, tally: Tally) -> Committed {
+        let note = Note {
+            done: tally,
+            ..self.note.clone()
+        };
+        Committed {
+            offset: position,
+            metadata: note.to_string(),
+        }
     }
 
     /// Everything carried by now was posted, the last of it as batch `number`.
@@ -127,17 +141,5 @@ impl Transaction {
         self.committed = self.position;
         self.committed_tally = self.tally;
         self.began = None;
-    }
-}
-
-fn place(position: i64, tally: Tally, tag: &str) -> Committed {
-    let note = Note {
-        done: tally,
-        dead: Tally::default(),
-        tag: tag.to_owned(),
-    };
-    Committed {
-        offset: position,
-        metadata: note.to_string(),
     }
 }

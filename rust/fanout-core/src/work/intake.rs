@@ -238,7 +238,7 @@ impl<T> Intake<T> {
         let metadata = self.setup.run.as_ref().map(|run| Note {
             done,
             dead,
-            tag: run.id.clone(),
+            ..Note::of(&run.id)
         });
         Due {
             partition,

@@ -44,7 +44,7 @@ impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
 
     /// Commits how far the lane has come, with what the transaction holds.
     pub(super) fn commit_place(&mut self) -> Step<()> {
-        let place = self.transaction.place(&self.plan.tag);
+        let place = self.transaction.place();
         let next = self.commit.commit(self.transaction.producer, &place)?;
         failpoint::reach("lane-committed");
         self.transaction.ended(next);
@@ -61,7 +61,7 @@ impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
     fn pass_checkpoint(&mut self) -> Step<()> {
         if let Some(point) = self.transaction.take_checkpoint() {
             self.outbox.await_through(point.number)?;
-            let place = point.place(&self.plan.tag);
+            let place = self.transaction.place_of(&point);
             self.commit.commit(self.transaction.producer, &place)?;
             self.transaction.passed(&point);
             self.note_commit(place.offset);
