@@ -14,6 +14,7 @@ from confluent_kafka import Producer
 from commands import Running, fanout
 from fanout.work.letter import Letter, Scribe
 from fanout.work.retry import Dead
+from oracle.placement import java_placement
 from oracle.read import read
 from oracle.state import Ends
 from unit.work.records import message
@@ -69,6 +70,9 @@ def test_letters_are_counted_shown_and_exported_whole(kafka: Kafka, topics: Topi
     table = fanout(kafka.bootstrap, "dlq", "show", "-t", dead, "--error", "JSONDecode", "--limit", "2").require().out
     assert table.count("undecodable, builtins.ValueError") == 2
     assert "\x1b" not in table
+    one = fanout(kafka.bootstrap, "dlq", "show", "-t", f"{dead}:1@5").require().out
+    assert one.startswith(f"{dead}:1@5  ")
+    assert one.count(f"from {source}/") == 1
     lines = fanout(kafka.bootstrap, "dlq", "export", "-t", dead).require().out.splitlines()
     values = sorted(int(b64decode(json.loads(line)["value"])[1:]) for line in lines)
     print(f"letters={counted['letters']} exported={len(values)}")
@@ -98,6 +102,24 @@ def test_letters_go_back_once_by_choice_and_in_their_order(kafka: Kafka, topics:
         was = f"{source}/{number % 2}/{number}".encode()
         own = [("trace", b"%d" % number), ("trace", None), ("fanout.redrive-cycle", b"1"), ("fanout.redrive-of", was)]
         assert (record.key, list(record.headers)) == (b"key-%d" % (number % 7), own)
+
+
+def test_letters_go_elsewhere_by_their_key_and_those_that_came_back_too_often_stay(
+    kafka: Kafka, topics: Topics
+) -> None:
+    source, dead, elsewhere = topics("orders", 2, KEPT), topics("dead", 1, KEPT), topics("elsewhere", 3, KEPT)
+    bury(kafka.bootstrap, dead, source, range(100))
+    producer = Producer({"bootstrap.servers": kafka.bootstrap})
+    often: Any = [("__dlq.errors.topic", source.encode()), ("fanout.redrive-cycle", b"2")]
+    producer.produce(dead, key=b"k", value=b"\x00777", headers=often)
+    assert producer.flush(60) == 0
+    redrive = ("dlq", "redrive", "-t", dead, "--to-topic", elsewhere, "--max-cycles", "2", "--execute", "-y")
+    told = fanout(kafka.bootstrap, *redrive, "-o", "json").require().document
+    assert (told["put_back"], told["staying"]) == ({elsewhere: 100}, {"cycles": 1})
+    assert told["staying_named"] == {"cycles": [f"{dead}:0@100"]}
+    assert numbers_in(kafka.bootstrap, elsewhere) == Counter(range(100))
+    placed = java_placement(3)
+    assert all(record.partition in placed(0, record.key) for record in read(kafka.bootstrap, elsewhere))
 
 
 def test_a_redrive_that_is_killed_again_and_again_puts_each_letter_back_once(kafka: Kafka, topics: Topics) -> None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from fanout.app import Handler
     from fanout.config.work import WorkSettings
 
-__all__ = ["Worker", "group_of", "of_retry_topic"]
+__all__ = ["Worker", "group_of", "inlets", "of_retry_topic"]
 
 KAFKA_LOG = logging.getLogger("fanout.kafka")
 
@@ -64,10 +64,10 @@ class Worker:
         """`board` is an open file for `Board`."""
         self._stop = asyncio.Event()
         self._settings = settings
-        inlets = [inlet for handler in handlers for inlet in _inlets(settings, handler)]
-        slots = [settings.concurrency or inlet.handler.concurrency for inlet in inlets]
+        chosen = [inlet for handler in handlers for inlet in inlets(settings, handler)]
+        slots = [settings.concurrency or inlet.handler.concurrency for inlet in chosen]
         rows = map(row, slots) if board is None else Board(board, slots).rows
-        self._stations = [station(settings, inlet, group, places) for inlet, places in zip(inlets, rows, strict=True)]
+        self._stations = [station(settings, inlet, group, places) for inlet, places in zip(chosen, rows, strict=True)]
 
     def stop(self) -> None:
         """Lets running handlers finish as long as they may, commits, and ends `run`. From the loop's own thread."""
@@ -110,7 +110,8 @@ def group_of(settings: WorkSettings, app_name: str) -> str:
     return settings.group or app_name
 
 
-def _inlets(settings: WorkSettings, handler: Handler) -> list[Inlet]:
+def inlets(settings: WorkSettings, handler: Handler) -> list[Inlet]:
+    """What is read for one handler."""
     if settings.run is not None and handler.on_dead_letter == "park_key":
         # Behind a dead letter the key would wait in another topic, and the run would end without it: here it waits.
         handler = replace(handler, dead_letters=None, on_dead_letter="go_on")

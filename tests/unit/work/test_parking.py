@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 
-from fanout import App
+from fanout import App, Reject
+from fanout.config.work import RunWork
 from fanout.errors import ConfigError, WorkError
 from fanout.work.parking import MARK, MOST_KEYS, Parking
-from fanout.work.retry import Dead, Verdict
+from fanout.work.retry import Again, Dead, Verdict, verdict_on
+from fanout.work.worker import inlets
 
 from .records import message
+from .test_settings import settings_with
 
 FAILED = Dead("failed", "ValueError: x", ValueError("x"))
 
@@ -144,3 +147,13 @@ async def test_metadata_of_another_tool_tells_of_no_key(foreign: str) -> None:
 def test_keys_wait_only_where_they_have_an_order_and_a_place(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=r"^on_dead_letter: keys wait where"):
         App("billing").handler("orders", on_dead_letter="park_key", **options)(lambda _order: None)
+
+
+def test_in_a_run_a_key_waits_in_its_place() -> None:
+    app = App("billing")
+    app.handler("orders", on_dead_letter="park_key")(lambda _order: None)
+    run = RunWork(run="r", source="orders", topic="temp", sources={0: 0})
+    inside = inlets(settings_with(run=run, group="g"), app.handlers["orders"])
+    outside = inlets(settings_with(), app.handlers["orders"])
+    verdicts = [verdict_on(Reject("no"), each.handler, 1) for each in (*inside, *outside)]
+    assert [type(verdict) for verdict in verdicts] == [Again, Dead]

@@ -11,18 +11,22 @@ from typing import Any, cast
 import pytest
 from confluent_kafka import Producer
 
-from fanout import App
+from fanout import App, Backoff
 from fanout.config.work import RunWork
+from fanout.dedup.memory import MemoryStore
+from fanout.dedup.owner import Owner
 from fanout.errors import ConfigError, RefusedError
 from fanout.message import KafkaMessage, Message
 from fanout.work import check
 from fanout.work.check import check_work
+from fanout.work.child import _described
 from fanout.work.post import Post
 from fanout.work.retry import Again, Dead, Held, Later, Verdict, verdict_on
 from fanout.work.retry_topic import Retries, Returned, at_its_time
 from fanout.work.worker import of_retry_topic
 
 from .records import message
+from .test_claims import WINDOW_S, Gate, working
 from .test_dead_letter import FakeProducer
 from .test_runtime import Bench
 from .test_settings import settings_with
@@ -114,10 +118,10 @@ def test_a_retry_topic_that_cannot_work_is_refused(options: dict[str, Any], said
 
 
 def checked(monkeypatch: pytest.MonkeyPatch, there: set[str], **more: Any) -> check.Checked:
-    handlers = [
-        {"topic": topic, "dead_letters": None, "retry_topic": "retry", "order_by": "none"}
-        for topic in more.pop("handled", ["orders"])
-    ]
+    app = App("billing")
+    for topic in more.pop("handled", ["orders"]):
+        app.handler(topic, order_by="none", retry_topic="retry", dlq=None)(handle)
+    handlers = [_described(handler) for handler in app.handlers.values()]
     monkeypatch.setattr(check, "ask_about_app", lambda _settings: {"name": "billing", "handlers": handlers})
 
     def partitions(topic: str) -> int:
@@ -186,3 +190,39 @@ async def test_a_failure_is_settled_only_when_its_next_attempt_is_written() -> N
     await bench.settled(1)
     assert (bench.runtime.outcomes["retried"], bench.runtime.outcomes["done"]) == (1, 0)
     bench.runtime.stop()
+
+
+def beside(gate: Gate) -> Gate:
+    """Another process at the same store."""
+    other = Gate(key="origin")
+    other.parts = replace(other.parts, store=gate.store, owner=Owner(MemoryStore(WINDOW_S, gate.table), 10))
+    return other
+
+
+async def test_a_retry_is_claimed_as_the_record_it_was_and_done_once() -> None:
+    gate, ran = Gate(key="origin"), list[int]()
+
+    async def second(_value: bytes, msg: Message) -> None:
+        ran.append(msg.attempt)
+        if msg.attempt < 2:
+            raise ValueError("not yet")
+
+    producer = FakeProducer()
+    retries = Retries("retry.orders", Post(cast("Producer", producer)))
+    options: dict[str, Any] = {
+        "order_by": "none",
+        "retry_topic": "retry.orders",
+        "retry": Backoff(base=0, max=0, attempts=3),
+    }
+    async with working(gate, second, change=lambda parts: replace(parts, retries=retries), **options) as bench:
+        bench.feed([message(0)])
+        await bench.settled(1)
+    written = {name: producer.produced[0][name] for name in ("key", "value", "headers")}
+    async with working(beside(gate), second, change=of_retry_topic, **options) as bench:
+        bench.feed([message(0, topic="retry.orders", **written)])
+        await bench.settled(1)
+    async with working(beside(gate), second, **options) as bench:
+        bench.feed([message(0)])
+        await bench.settled(1)
+        assert bench.runtime.outcomes["repeated"] == 1
+    assert ran == [1, 2]
