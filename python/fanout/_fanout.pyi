@@ -64,6 +64,12 @@ class Cluster:
         A broker accepts this even while the group has members, so the caller looks first.
         """
 
+    def leave(self, group: str, members: list[str]) -> None:
+        """Takes members of a classic group out of it, by their ids: those of processes that are known to be dead.
+
+        Their partitions move at once instead of after the session timeout. An unknown member is no error.
+        """
+
     def take_over(self, transactional_id: str) -> None:
         """Makes this process the owner: on return no transaction of the id is open and its markers are written."""
 

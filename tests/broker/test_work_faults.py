@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ from .working import Handled, app_environment, committed, ends, settings_of, wai
 if TYPE_CHECKING:
     from conftest import Kafka, Topics
 
+QUICK_SESSION = {"session.timeout.ms": "6000"}
+
 
 class Shop:
     """A topic, its group, and workers over it."""
@@ -28,9 +31,9 @@ class Shop:
         self.handled = Handled(log)
 
     @contextmanager
-    def working(self, **more: Any) -> Iterator[Supervisor]:
+    def working(self, consumer: Mapping[str, str] = QUICK_SESSION, **more: Any) -> Iterator[Supervisor]:
         """Workers that are killed at the end, if they still run."""
-        settings = settings_of(self.kafka.bootstrap, self.group, {"session.timeout.ms": "6000"}, stop_s=3, **more)
+        settings = settings_of(self.kafka.bootstrap, self.group, consumer, stop_s=3, **more)
         supervisor = Supervisor(settings)
         supervisor.start()
         try:
@@ -89,3 +92,39 @@ def test_a_process_that_is_stopped_from_outside_is_killed_and_its_records_are_ha
     print(f"records=400 handled={len(ended)} repeats={sum(ended.values()) - 400} restarts={dict(restarts)}")
     assert len(ended) == 400
     assert restarts["SIGKILL"] == 1
+
+
+def test_a_killed_worker_leaves_its_group_long_before_its_session_ends(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(shop.kafka.bootstrap, shop.topic, ((b"key-%d" % (i % 50), i) for i in range(400)))
+    behave(shop, monkeypatch, "nap", sleep_s=[0.2, 0.4])
+    session_s = 300
+    consumer = {"session.timeout.ms": str(session_s * 1000)}
+    with shop.working(consumer, workers=2, concurrency=10) as supervisor:
+        wait_until(lambda: len(supervisor.poll().committed.get(shop.topic, {})) == 2, "both workers' commits")
+        os.kill(supervisor.pids()[0], signal.SIGKILL)
+        began = time.monotonic()
+        wait_until(lambda: shop.is_finished(supervisor), "the records of the killed process", 120)
+        took = time.monotonic() - began
+    ended = shop.handled.ended()
+    print(f"records=400 handled={len(ended)} session={session_s} s, all done {took:.1f} s after the kill")
+    assert len(ended) == 400
+
+
+def test_processes_that_are_replaced_after_their_records_repeat_none(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = 6_000
+    write(shop.kafka.bootstrap, shop.topic, ((b"key-%d" % (i % 50), i) for i in range(count)))
+    behave(shop, monkeypatch, "nap", sleep_s=[0.02, 0.05])
+    with shop.working(workers=2, max_tasks=1_000, concurrency=20) as supervisor:
+        wait_until(lambda: shop.is_finished(supervisor), "the end", 120)
+        restarts = supervisor.stop().restarts
+    ended, order = shop.handled.ended(), shop.handled.order()
+    begun = sum(line.kind == "begin" for line in shop.handled.lines())
+    print(f"records={count} lost={count - len(ended)} duplicated={begun - count} "
+          f"out_of_order={len(order.out_of_order)} restarts={dict(restarts)}")  # fmt: skip
+    assert restarts.keys() == {"max-tasks"}
+    assert (len(ended), begun) == (count, count)
+    assert order.out_of_order == []

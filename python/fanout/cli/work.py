@@ -54,6 +54,10 @@ def work(
         bool, typer.Option("--reload", help="Replace the workers when the source of the application changes.")
     ] = False,
     loop: Annotated[str, typer.Option("--loop", metavar="LOOP", help="auto, asyncio or uvloop.")] = "auto",
+    max_tasks: Annotated[
+        int | None,
+        typer.Option("--max-tasks-per-worker", metavar="N", help="Records after which a process is replaced."),
+    ] = None,
     max_blocked: Annotated[
         float,
         typer.Option("--max-blocked", metavar="S", help="A process whose event loop stands for longer is replaced."),
@@ -89,6 +93,7 @@ def work(
         workers=_count(workers),
         dedup=session.settings.dedup.settings(),
         concurrency=concurrency,
+        max_tasks=max_tasks,
         most_blocked_s=max_blocked,
         dead_letter_share=dead_letter_share,
         loop=one_of(loop, ("auto", "asyncio", "uvloop"), "--loop"),  # type: ignore[arg-type]

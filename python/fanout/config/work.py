@@ -49,6 +49,7 @@ class WorkSettings:
     commit_s: seconds between two commits.
     most_blocked_s: how long a handler may block its event loop, or a process say nothing, before it is replaced.
     dedup: where repeats are remembered; None remembers none.
+    max_tasks: a process that has settled as many records is replaced, cleanly and one at a time; None: never.
     in_flight_records, in_flight_bytes: what one process may have read and not settled.
     dead_letter_share, dead_letter_window: more dead letters than this share of as many records, in one process, stop
     all of them.
@@ -68,6 +69,7 @@ class WorkSettings:
     stop_s: float = 7.0
     commit_s: float = 0.25
     most_blocked_s: float = 60.0
+    max_tasks: int | None = None
     in_flight_records: int = 10_000
     in_flight_bytes: int = 64 * MIB
     dead_letter_share: float = 0.01
@@ -82,6 +84,8 @@ class WorkSettings:
             raise ConfigError("--max-blocked", f"at least a second, not {self.most_blocked_s:g}")
         if not 0 <= self.dead_letter_share <= 1:
             raise ConfigError("--dead-letter-share", f"is a part of 1, such as 0.01, not {self.dead_letter_share:g}")
+        if self.max_tasks is not None and self.max_tasks < 1:
+            raise ConfigError("--max-tasks-per-worker", f"at least one record, not {self.max_tasks}")
         if self.run is not None and self.group is None:
             raise ConfigError("--group", "workers of a run read in the run's own group")
 

@@ -30,6 +30,7 @@ from .loading import chosen_handlers, load_app
 from .process import BLOCKED, FORCED
 from .pulse import Pulse, Vitals
 from .report import ReportedLogs, Reporter, take_stdout
+from .retry import words
 from .worker import Worker, group_of
 
 if TYPE_CHECKING:
@@ -65,9 +66,10 @@ def main() -> NoReturn:
             logging.getLogger("fanout.work").exception("the worker cannot begin")
         reporter.failed(error)
         code = error.exit_code
-    except Exception:
+    except Exception as error:
         # Whatever it is, the supervisor starts another process; this one must end, and say why.
         logging.getLogger("fanout.work").exception("the worker broke")
+        reporter.send("broke", words=words(error))
         code = 1
     _end(code)
 
@@ -75,7 +77,8 @@ def main() -> NoReturn:
 async def _work(settings: WorkSettings, app: App, reporter: Reporter, board: int) -> None:
     run = settings.run
     handlers = chosen_handlers(app, (run.source,) if run else tuple(settings.topics))
-    worker = Worker(with_namespace(settings, app.name), handlers, group_of(settings, app.name), board)
+    group = group_of(settings, app.name)
+    worker = Worker(with_namespace(settings, app.name), handlers, group, board)
     _stop_when_told(worker, settings.stop_s + LEAVE_S)
     vitals = Vitals(
         figures=worker.stats,
@@ -84,7 +87,7 @@ async def _work(settings: WorkSettings, app: App, reporter: Reporter, board: int
         end=lambda: _end(BLOCKED),
     )
     async with opened(app):
-        reporter.send("ready", rows=worker.rows())
+        reporter.send("ready", rows=worker.rows(), group=group)
         beating = asyncio.create_task(Pulse(vitals, settings.most_blocked_s).beat())
         try:
             await worker.run()

@@ -67,6 +67,7 @@ class Consumer(Protocol):
     def resume(self, partitions: list[TopicPartition]) -> None: ...
     def seek(self, partition: TopicPartition) -> None: ...
     def commit(self, *, offsets: list[TopicPartition], asynchronous: Literal[False]) -> list[TopicPartition]: ...
+    def memberid(self) -> str | None: ...
     def close(self) -> None: ...
 
 
@@ -104,6 +105,8 @@ class Feed:
         self._runtime: Runtime
         self.committed: dict[int, int] = {}
         """The last offset known to be committed of every partition this feed has held."""
+        self.member: str | None = None
+        """Its id in the group, once it was given partitions."""
 
     def start(self, runtime: Runtime) -> None:
         """Starts to read. A failure goes to `runtime.fail`."""
@@ -251,6 +254,7 @@ class Feed:
 
     def _assign(self, _consumer: object, assigned: Assigned) -> None:
         """Takes partitions at what one offset fetch says; the client's own idea of a start is never used."""
+        self.member = self._consumer.memberid()
         partitions = [partition.partition for partition in assigned]
         try:
             places = self._starts.of(partitions)

@@ -21,6 +21,8 @@ __all__ = ["BLOCKED", "FORCED", "WorkerProcess", "ask_about_app"]
 
 logger = logging.getLogger("fanout.work")
 
+SETTLED = ("done", "skipped", "tombstone", "dead")
+
 Place = tuple[str, int, int]
 """Topic, partition, offset."""
 
@@ -54,6 +56,10 @@ class WorkerProcess:
         """When it last said that it lives; before it is ready nothing is expected of it."""
         self.ran: list[Place] = []
         """What ran when it ended; known after `wait`."""
+        self.group = ""
+        """The group it reads in, once it is ready."""
+        self.last_words = ""
+        """What it said of an end it did not choose, if it could."""
         self._rows: list[tuple[str, int]] = []
         self.error: FanoutError | None = None
         self._write(settings.to_json())
@@ -63,6 +69,17 @@ class WorkerProcess:
     def is_running(self) -> bool:
         """Whether the process has not ended yet."""
         return self._process.poll() is None
+
+    @property
+    def settled(self) -> int:
+        """How many records it is done with."""
+        counts = [stats["outcomes"] for stats in self.stats.values()]
+        return sum(one.get(outcome, 0) for one in counts for outcome in SETTLED)
+
+    @property
+    def members(self) -> list[str]:
+        """What its group knows it by: an id a handler."""
+        return [member for stats in self.stats.values() if (member := stats.get("member"))]
 
     def stop(self) -> None:
         """Asks for a clean end; see `wait`."""
@@ -118,11 +135,14 @@ class WorkerProcess:
         match report["kind"]:
             case "ready":
                 self._rows = [(topic, slots) for topic, slots in report["rows"]]
+                self.group = report["group"]
                 self.ready.set()
             case "stats":
                 self.stats = report["handlers"]
             case "failed":
                 self.error = to_error(report)
+            case "broke":
+                self.last_words = report["words"]
             case "log":
                 text = f"worker {self.pid}: {report['text']}"
                 logging.getLogger(report["logger"]).log(report["level"], "%s", text)

@@ -20,6 +20,7 @@ from fanout._fanout import Cluster
 from fanout.errors import FanoutError, NotFinishedError, WorkError
 
 from .check import Checked, check_work
+from .farewell import Farewell, can_leave
 from .process import BLOCKED, FORCED, WorkerProcess
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ STABLE_S = 60.0
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.2, 30.0
 STARTS_WITHOUT_READY = 5
+FRUITLESS_DEATHS = 10
+"""As many in a row without a record settled are a crash loop. Records that kill are found out after three."""
+
 SILENCE_S = 5.0
 """A process whose loop stands still ends itself; this much later one that cannot is killed."""
 LEAVE_S = 2.5
@@ -71,6 +75,8 @@ class Seat:
     start_at: float = 0.0
     deaths: int = 0
     never_ready: int = 0
+    fruitless: int = 0
+    is_retiring: bool = False
 
 
 @dataclass(slots=True)
@@ -99,6 +105,7 @@ class Supervisor:
         self._stopping = threading.Event()
         self._error: FanoutError | None = None
         self._looked_at = time.monotonic()
+        self._farewell = Farewell(lambda: Cluster(dict(settings.clients.of("core", "work"))))
         self._watcher = threading.Thread(target=self._watch, name="supervisor", daemon=True)
 
     def check(self) -> Checked:
@@ -188,13 +195,34 @@ class Supervisor:
             return
         if seat.process.is_running():
             self._look_for_life(seat.process)
+            self._retire_if_due(seat, seat.process)
             return
         code = seat.process.wait(LEAVE_S)
         self._remember(seat.process)
         ended, seat.process = seat.process, None
         if ended.error is not None and not ended.error.retriable:
             raise ended.error
+        if seat.is_retiring and code in (0, FORCED):
+            seat.is_retiring = False
+            self._past.restarts["max-tasks"] += 1
+            return
+        seat.is_retiring = False
+        self._bid_farewell(ended)
         self._plan_restart(seat, ended, code)
+
+    def _retire_if_due(self, seat: Seat, process: WorkerProcess) -> None:
+        """Replaces a process that has settled enough, when all the others are at work."""
+        most = self._settings.max_tasks
+        if most is None or process.settled < most:
+            return
+        if all(one.process is not None and one.process.ready.is_set() and not one.is_retiring for one in self._seats):
+            seat.is_retiring = True
+            process.stop()
+
+    def _bid_farewell(self, ended: WorkerProcess) -> None:
+        members = ended.members
+        if members and can_leave(self._settings.clients.of("consumer", "work")):
+            self._farewell.say(ended.group, members)
 
     def _look_for_life(self, process: WorkerProcess) -> None:
         """Kills a process that says nothing: it is stopped, or native code holds all of it up."""
@@ -217,11 +245,17 @@ class Supervisor:
         reason = _reason(ended, code)
         seat.deaths = 1 if now - seat.started_at >= STABLE_S else seat.deaths + 1
         seat.never_ready = 0 if ended.ready.is_set() else seat.never_ready + 1
+        seat.fruitless = 0 if ended.settled else seat.fruitless + 1
         if seat.never_ready >= STARTS_WITHOUT_READY:
             raise WorkError(
                 f"{STARTS_WITHOUT_READY} worker processes in a row ended before they could begin "
                 f"({reason if ended.error is None else ended.error})",
                 "their standard error says why",
+            )
+        if seat.fruitless >= FRUITLESS_DEATHS:
+            raise WorkError(
+                f"{FRUITLESS_DEATHS} worker processes in a row ended before one record was settled ({reason})",
+                "their standard error says why; nothing unfinished was committed",
             )
         wait_s = 0.0 if seat.deaths == 1 else min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** (seat.deaths - 2))
         seat.start_at = now + wait_s
@@ -266,6 +300,8 @@ def _reason(ended: WorkerProcess, code: int | None) -> str:
         return type(ended.error).__name__
     if code == BLOCKED:
         return "blocked"
+    if ended.last_words:
+        return ended.last_words
     if code is not None and code < 0:
         return signal.Signals(-code).name
     return f"exit {code}"

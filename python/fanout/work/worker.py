@@ -215,6 +215,7 @@ def _stats(each: Station) -> dict[str, Any]:
         "parked": each.runtime.parked_count(),
         "parked_named": [*(() if claims is None else claims.troubles()), *each.runtime.parked()],
         "late": each.intake.late(),
+        "member": each.feed.member,
         # JSON knows text keys only.
         "committed": {str(partition): offset for partition, offset in each.feed.committed.copy().items()},
     }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use fanout_core::cluster::ends::{offsets, Place};
-use fanout_core::cluster::groups::{commit, committed, Committed, Pending};
+use fanout_core::cluster::groups::{commit, committed, leave, Committed, Pending};
 use fanout_core::cluster::holders::open_transactions;
 use fanout_core::cluster::producers::{initialise, NOBODY};
 use fanout_core::cluster::{topics, Client, ClientSettings};
@@ -156,6 +156,10 @@ impl Cluster {
             .map(|(partition, (offset, metadata))| (partition, Committed { offset, metadata }))
             .collect();
         self.with(py, |client| commit(client, group, topic, &places))
+    }
+
+    fn leave(&self, py: Python<'_>, group: &str, members: Vec<String>) -> PyResult<()> {
+        self.with(py, |client| leave(client, group, &members))
     }
 
     fn take_over(&self, py: Python<'_>, transactional_id: &str) -> PyResult<()> {

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +20,7 @@ from fanout.config.properties import Properties
 from fanout.config.work import WorkSettings
 from fanout.errors import FanoutError, NotFinishedError, UnreachableError, WorkError
 from fanout.work import supervisor as supervisor_module
+from fanout.work.farewell import Farewell, can_leave
 from fanout.work.process import WorkerProcess
 from fanout.work.supervisor import Supervisor
 
@@ -31,6 +33,10 @@ class StandIn:
         self.ready = threading.Event()
         self.stats: dict[str, dict[str, Any]] = {}
         self.heard_at = time.monotonic()
+        self.group = "workers"
+        self.members: list[str] = []
+        self.settled = 0
+        self.last_words = ""
         self.error: FanoutError | None = None
         self.code: int | None = None
         self.told = 0
@@ -81,6 +87,7 @@ class Crew:
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor_module, "WATCH_S", 0.001)
     monkeypatch.setattr(supervisor_module, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(supervisor_module, "LONGEST_WAIT_S", 0.2)
     monkeypatch.setattr(supervisor_module, "LEAVE_S", 0.05)
 
 
@@ -127,6 +134,89 @@ def test_a_process_that_dies_again_and_again_is_started_ever_more_rarely() -> No
     assert time.monotonic() - began > 0.01 * (1 + 2 + 4 + 8)
     assert supervisor.poll().restarts == {"exit 1": 5}
     supervisor.abort()
+
+
+def test_processes_that_settle_nothing_before_they_die_end_the_work_with_what_the_last_one_said() -> None:
+    crew = Crew()
+    supervisor = Supervisor(settings(1), spawn=crew.spawn)
+    supervisor.start()
+    for number in range(supervisor_module.FRUITLESS_DEATHS):
+        crew.wait_for(number + 1)
+        crew.processes[-1].ready.set()
+        crew.processes[-1].last_words = f"MemoryError: {number}"
+        crew.processes[-1].die(1)
+    eventually(lambda: supervisor._error)
+    with pytest.raises(WorkError, match=r"10 worker processes in a row .* \(MemoryError: 9\)"):
+        supervisor.poll()
+    supervisor.abort()
+
+
+def test_processes_that_do_some_work_before_they_die_are_no_crash_loop() -> None:
+    crew = Crew()
+    supervisor = Supervisor(settings(1), spawn=crew.spawn)
+    supervisor.start()
+    for number in range(supervisor_module.FRUITLESS_DEATHS + 5):
+        crew.wait_for(number + 1)
+        crew.processes[-1].ready.set()
+        crew.processes[-1].settled = 1
+        crew.processes[-1].die(-9)
+    crew.wait_for(supervisor_module.FRUITLESS_DEATHS + 6)
+    assert supervisor.poll().workers == 1
+    supervisor.abort()
+
+
+def test_processes_are_replaced_after_their_records_one_by_one() -> None:
+    crew = Crew(stubborn=True)
+    supervisor = Supervisor(replace(settings(2), max_tasks=10), spawn=crew.spawn)
+    supervisor.start()
+    crew.wait_for(2)
+    first, second = crew.processes
+    for process in (first, second):
+        process.ready.set()
+        process.settled = 10
+    eventually(lambda: first.told + second.told)
+    time.sleep(0.05)
+    assert first.told + second.told == 1, "both at once"
+    leaving, staying = (first, second) if first.told else (second, first)
+    leaving.die(0)
+    crew.wait_for(3)
+    time.sleep(0.05)
+    assert staying.told == 0, "before the successor was ready"
+    crew.processes[2].ready.set()
+    eventually(lambda: staying.told == 1)
+    assert supervisor.poll().restarts == {"max-tasks": 1}
+    supervisor.abort()
+
+
+def test_a_dead_process_is_taken_out_of_its_group_and_one_that_left_is_not() -> None:
+    gone: list[tuple[str, list[str]]] = []
+    crew = Crew()
+    supervisor = Supervisor(settings(2), spawn=crew.spawn)
+    supervisor._farewell = Farewell(lambda: Leaver(gone))
+    supervisor.start()
+    crew.wait_for(2)
+    crew.processes[0].members = ["m-0"]
+    crew.processes[0].die(-11)
+    eventually(lambda: gone)
+    supervisor.stop()
+    assert gone == [("workers", ["m-0"])]
+
+
+class Leaver:
+    """Notes who leaves."""
+
+    def __init__(self, gone: list[tuple[str, list[str]]]) -> None:
+        self._gone = gone
+
+    def leave(self, group: str, members: list[str]) -> None:
+        self._gone.append((group, members))
+
+
+def test_static_members_and_those_of_the_consumer_protocol_are_left_to_their_group() -> None:
+    assert can_leave({})
+    assert can_leave({"group.protocol": "classic"})
+    assert not can_leave({"group.instance.id": "a"})
+    assert not can_leave({"group.protocol": "consumer"})
 
 
 def test_an_error_that_another_start_cannot_cure_stops_them_all() -> None:

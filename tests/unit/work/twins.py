@@ -102,6 +102,9 @@ class TwinConsumer:
         self.commits += [(one.partition, one.offset, one.metadata) for one in offsets]
         return offsets
 
+    def memberid(self) -> str:
+        return "twin-1"
+
     def close(self) -> None:
         self.closed = True
 

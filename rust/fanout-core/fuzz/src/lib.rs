@@ -167,7 +167,7 @@ pub fn answers(bytes: &[u8]) {
         return;
     };
     let body = Bytes::copy_from_slice(body);
-    let decoders: [fn(&Bytes); 16] = [
+    let decoders: [fn(&Bytes); 17] = [
         |body| answer::<m::ApiVersionsRequest>(body, 3),
         |body| answer::<m::MetadataRequest>(body, 12),
         |body| answer::<m::FindCoordinatorRequest>(body, 4),
@@ -184,6 +184,7 @@ pub fn answers(bytes: &[u8]) {
         |body| answer::<m::DescribeConfigsRequest>(body, 4),
         |body| answer::<m::SaslHandshakeRequest>(body, 1),
         |body| answer::<m::SaslAuthenticateRequest>(body, 2),
+        |body| answer::<m::LeaveGroupRequest>(body, 5),
     ];
     decoders[usize::from(which) % decoders.len()](&body);
 }

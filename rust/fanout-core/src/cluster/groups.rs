@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
+use kafka_protocol::error::ParseResponseErrorCode;
+use kafka_protocol::messages::leave_group_request::MemberIdentity;
 use kafka_protocol::messages::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
@@ -10,8 +12,11 @@ use kafka_protocol::messages::offset_fetch_request::{
     OffsetFetchRequestGroup, OffsetFetchRequestTopics,
 };
 use kafka_protocol::messages::offset_fetch_response::OffsetFetchResponseGroup;
-use kafka_protocol::messages::{GroupId, OffsetCommitRequest, OffsetFetchRequest, TopicName};
+use kafka_protocol::messages::{
+    GroupId, LeaveGroupRequest, OffsetCommitRequest, OffsetFetchRequest, TopicName,
+};
 use kafka_protocol::protocol::StrBytes;
+use kafka_protocol::ResponseError;
 
 use super::client::Coordinates;
 use super::retry::judge;
@@ -20,6 +25,7 @@ use crate::error::{Error, Result};
 
 const OFFSET_FETCH: RangeInclusive<i16> = 8..=8;
 const OFFSET_COMMIT: RangeInclusive<i16> = 8..=8;
+const LEAVE_GROUP: RangeInclusive<i16> = 4..=5;
 
 /// A group's committed place in one partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,6 +150,34 @@ pub fn commit(
         subject: format!("group {group}"),
         code: "partitions are missing from the answer".to_owned(),
         remedy: "read the group's offsets before going on".to_owned(),
+    })
+}
+
+/// Takes members that are known to be dead out of `group`, so that it need not wait for their session to end.
+///
+/// A member the group does not know has left already: that is no error.
+///
+/// # Errors
+///
+/// [`Error::Broker`] naming the first member that was refused.
+pub fn leave(client: &mut Client, group: &str, members: &[String]) -> Result<()> {
+    let identity = |member: &String| {
+        MemberIdentity::default().with_member_id(StrBytes::from_string(member.clone()))
+    };
+    let request = LeaveGroupRequest::default()
+        .with_group_id(group_id(group))
+        .with_members(members.iter().map(identity).collect());
+    client.retry(|client| {
+        let response =
+            client.ask_coordinator(Coordinates::Group, group, (&request, &LEAVE_GROUP))?;
+        judge("LeaveGroup", &format!("group {group}"), response.error_code)?;
+        for member in &response.members {
+            if member.error_code.err() != Some(ResponseError::UnknownMemberId) {
+                let subject = format!("group {group}, member {}", member.member_id);
+                judge("LeaveGroup", &subject, member.error_code)?;
+            }
+        }
+        Ok(())
     })
 }
 

@@ -100,6 +100,10 @@ answered!(
     ]
 );
 answered!(OffsetCommitRequest, &[Fixed(4), topics!(Fixed(6)), END]);
+answered!(
+    LeaveGroupRequest,
+    &[Fixed(6), List(&[Text, Text, Fixed(2), END]), END]
+);
 answered!(ListOffsetsRequest, &[Fixed(4), topics!(Fixed(26)), END]);
 answered!(
     FetchRequest,

@@ -106,6 +106,10 @@ fn answers_about_places_have_their_shapes() {
     let answer = OffsetCommitResponse::default().with_topics(vec![found]);
     holds::<OffsetCommitRequest>(&answer, 8..=8);
 
+    let left = leave_group_response::MemberResponse::default().with_member_id(text("m"));
+    let answer = LeaveGroupResponse::default().with_members(vec![left; 2]);
+    holds::<LeaveGroupRequest>(&answer, 4..=5);
+
     let found = list::ListOffsetsTopicResponse::default()
         .with_name(topic())
         .with_partitions(vec![list::ListOffsetsPartitionResponse::default(); 2]);
