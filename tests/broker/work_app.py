@@ -192,6 +192,15 @@ class Unexpected(BaseException):
     """Not an `Exception`, as what ends a program is not."""
 
 
+async def kill(value: bytes, msg: Message) -> None:
+    """Record 100 kills its process."""
+    note("begin", msg)
+    await asyncio.sleep(0.05)
+    if int(value) == 100:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    note("end", msg)
+
+
 BEHAVIOURS = {
     each.__name__: each
     for each in (
@@ -199,6 +208,7 @@ BEHAVIOURS = {
         block,
         cursed,
         gather,
+        kill,
         leave,
         misbehave,
         nap,

@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fanout.message import Headers
-from fanout.work.retry import Again, Dead, Held, Later, Passed, Settled, Unclaimed, Verdict
+from fanout.work.retry import Again, Dead, Held, Later, Passed, Settled, Unclaimed, Verdict, Why
 
 __all__ = ["DeadLetter", "Ending", "Result", "Retried", "State"]
 
-Ending = Literal[
-    "done", "skipped", "tombstone", "rejected", "failed", "undecodable", "mismatch", "parked", "retrying", "waiting"
-]
+Ending = Literal["done", "skipped", "tombstone", Why, "retrying", "waiting"]
 """`parked`: behind a dead letter of its key. `retrying`: not settled after as many attempts as the test allows.
 `waiting`: behind one of its order that is not."""
 

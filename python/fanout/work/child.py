@@ -1,7 +1,8 @@
 """
 What a worker process runs: `python -m fanout.work.child LOG_LEVEL (BOARD | --describe)`; BOARD is an open file.
 
-    standard input    one line of settings, then one byte: the order to stop. Its end means that the supervisor is gone
+    standard input    a line of settings, a line with the brief of this process, then more briefs, and an empty line:
+                      the order to stop. The end of the input means that the supervisor is gone
     standard output   reports, see `report`
 
 Whatever becomes of the supervisor, its end of the input closes with it, so no worker
@@ -27,7 +28,7 @@ from fanout.errors import FanoutError, StartError
 from .claiming import with_namespace
 from .lifespan import opened
 from .loading import chosen_handlers, load_app
-from .process import BLOCKED, FORCED
+from .process import BLOCKED, FORCED, Brief
 from .pulse import Pulse, Vitals
 from .report import ReportedLogs, Reporter, take_stdout
 from .retry import words
@@ -36,7 +37,7 @@ from .worker import Worker, group_of
 if TYPE_CHECKING:
     from fanout.app import App, Handler
 
-__all__ = ["main"]
+__all__ = ["end", "loop_factory", "main"]
 
 LEAVE_S = 2.0
 """What a commit and leaving the group may take on top of the running handlers."""
@@ -58,8 +59,9 @@ def main() -> NoReturn:
         if DESCRIBE in sys.argv:
             reporter.send("app", name=app.name, handlers=[_described(handler) for handler in app.handlers.values()])
         else:
-            with asyncio.Runner(loop_factory=_loop_factory(settings.loop)) as runner:
-                runner.run(_work(settings, app, reporter, int(sys.argv[2])))
+            with asyncio.Runner(loop_factory=loop_factory(settings.loop)) as runner:
+                brief = Brief.from_json(sys.stdin.buffer.readline())
+                runner.run(_work(settings, app, reporter, brief))
         code = 0
     except FanoutError as error:
         if isinstance(error, StartError):
@@ -71,20 +73,21 @@ def main() -> NoReturn:
         logging.getLogger("fanout.work").exception("the worker broke")
         reporter.send("broke", words=words(error))
         code = 1
-    _end(code)
+    end(code)
 
 
-async def _work(settings: WorkSettings, app: App, reporter: Reporter, board: int) -> None:
+async def _work(settings: WorkSettings, app: App, reporter: Reporter, brief: Brief) -> None:
     run = settings.run
     handlers = chosen_handlers(app, (run.source,) if run else tuple(settings.topics))
     group = group_of(settings, app.name)
-    worker = Worker(with_namespace(settings, app.name), handlers, group, board)
+    worker = Worker(with_namespace(settings, app.name), handlers, group, int(sys.argv[2]))
+    worker.suspect(brief.suspects)
     _stop_when_told(worker, settings.stop_s + LEAVE_S)
     vitals = Vitals(
         figures=worker.stats,
         report=lambda figures: reporter.send("stats", handlers=figures),
         culprit=worker.culprit,
-        end=lambda: _end(BLOCKED),
+        end=lambda: end(BLOCKED),
     )
     async with opened(app):
         reporter.send("ready", rows=worker.rows(), group=group)
@@ -118,21 +121,24 @@ def _stop_when_told(worker: Worker, within_s: float) -> None:
             return
         asked.set()
         loop.call_soon_threadsafe(worker.stop)
-        timer = threading.Timer(within_s, _end, [FORCED])
+        timer = threading.Timer(within_s, end, [FORCED])
         timer.daemon = True
         timer.start()
 
     def listen() -> None:
-        while sys.stdin.buffer.read(1):
-            stop()
+        for line in sys.stdin.buffer:
+            if line.strip():
+                loop.call_soon_threadsafe(worker.suspect, Brief.from_json(line).suspects)
+            else:
+                stop()
         if asked.is_set():
-            _end(FORCED)
+            end(FORCED)
         stop()
 
     def on_sigterm(_number: int, _frame: object) -> None:
         # An order beside it, before or after, is no impatience: service managers send SIGTERM to every process at once.
         if signalled.is_set():
-            _end(FORCED)
+            end(FORCED)
         signalled.set()
         stop()
 
@@ -140,7 +146,8 @@ def _stop_when_told(worker: Worker, within_s: float) -> None:
     threading.Thread(target=listen, name="supervisor", daemon=True).start()
 
 
-def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Makes the loop that was chosen; None is the usual one."""
     if name == "asyncio":
         return None
     try:
@@ -162,7 +169,8 @@ def _described(handler: Handler) -> dict[str, object]:
     }
 
 
-def _end(code: int) -> NoReturn:
+def end(code: int) -> NoReturn:
+    """Ends this process at once."""
     # Not sys.exit: it waits for threads, and a handler in one of them may never return.
     logging.shutdown()
     os._exit(code)

@@ -106,7 +106,7 @@ class Feed:
         self.committed: dict[int, int] = {}
         """The last offset known to be committed of every partition this feed has held."""
         self.member: str | None = None
-        """Its id in the group, once it was given partitions."""
+        """Its id in the group, which waits for it from its first request on, long before it is given partitions."""
 
     def start(self, runtime: Runtime) -> None:
         """Starts to read. A failure goes to `runtime.fail`."""
@@ -254,7 +254,6 @@ class Feed:
 
     def _assign(self, _consumer: object, assigned: Assigned) -> None:
         """Takes partitions at what one offset fetch says; the client's own idea of a start is never used."""
-        self.member = self._consumer.memberid()
         partitions = [partition.partition for partition in assigned]
         try:
             places = self._starts.of(partitions)
@@ -307,6 +306,7 @@ class Feed:
 
     def _commit_if_due(self) -> None:
         if time.monotonic() >= self._next_commit:
+            self.member = self._consumer.memberid()
             self._commit()
             self._next_commit = time.monotonic() + self._reading.commit_s
 

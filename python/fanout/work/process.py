@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 from .board import read_board
-from .report import read_report, to_error
+from .report import read_report, relay_log, to_error
 
 if TYPE_CHECKING:
     from fanout.config.work import WorkSettings
     from fanout.errors import FanoutError
 
-__all__ = ["BLOCKED", "FORCED", "WorkerProcess", "ask_about_app"]
+__all__ = ["BLOCKED", "FORCED", "Brief", "Place", "Suspect", "WorkerProcess", "ask_about_app"]
 
 logger = logging.getLogger("fanout.work")
 
@@ -25,6 +28,29 @@ SETTLED = ("done", "skipped", "tombstone", "dead")
 
 Place = tuple[str, int, int]
 """Topic, partition, offset."""
+
+Suspect = tuple[str, int, int, int]
+"""A record's place, and how many processes died while it ran."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Brief:
+    """What one process is told beside the settings: the number of its seat, and which records must run alone."""
+
+    seat: int = 0
+    suspects: Sequence[Suspect] = ()
+
+    def to_json(self) -> bytes:
+        """One line that `from_json` reads back."""
+        return json.dumps({"seat": self.seat, "suspects": self.suspects}).encode() + b"\n"
+
+    @classmethod
+    def from_json(cls, line: bytes) -> Brief:
+        """What `to_json` wrote."""
+        document = json.loads(line)
+        suspects = [(topic, partition, offset, deaths) for topic, partition, offset, deaths in document["suspects"]]
+        return cls(seat=document["seat"], suspects=suspects)
+
 
 DESCRIBE_S = 60.0
 
@@ -35,10 +61,14 @@ BLOCKED = 70
 """Exit code of a worker whose event loop stood still for too long."""
 
 
+FIRST = Brief()
+
+
 class WorkerProcess:
     """A running worker. It ends when it is told to, and when this process ends."""
 
-    def __init__(self, settings: WorkSettings) -> None:
+    def __init__(self, settings: WorkSettings, brief: Brief = FIRST) -> None:
+        self._seat = brief.seat
         self._board = tempfile.TemporaryFile()  # noqa: SIM115  closed once it is read
         board = self._board.fileno()
         # A process group of its own, so that Ctrl-C reaches the supervisor alone and the stop is an ordered one.
@@ -62,7 +92,7 @@ class WorkerProcess:
         """What it said of an end it did not choose, if it could."""
         self._rows: list[tuple[str, int]] = []
         self.error: FanoutError | None = None
-        self._write(settings.to_json())
+        self._write(settings.to_json() + brief.to_json())
         self._reader = threading.Thread(target=self._read, name=f"worker-{self.pid}", daemon=True)
         self._reader.start()
 
@@ -80,6 +110,10 @@ class WorkerProcess:
     def members(self) -> list[str]:
         """What its group knows it by: an id a handler."""
         return [member for stats in self.stats.values() if (member := stats.get("member"))]
+
+    def suspect(self, suspects: Sequence[Suspect]) -> None:
+        """Has these records run alone from now on."""
+        self._write(Brief(seat=self._seat, suspects=suspects).to_json())
 
     def stop(self) -> None:
         """Asks for a clean end; see `wait`."""
@@ -144,8 +178,7 @@ class WorkerProcess:
             case "broke":
                 self.last_words = report["words"]
             case "log":
-                text = f"worker {self.pid}: {report['text']}"
-                logging.getLogger(report["logger"]).log(report["level"], "%s", text)
+                relay_log(report, f"worker {self.pid}")
 
 
 def ask_about_app(settings: WorkSettings) -> dict[str, Any]:

@@ -10,12 +10,13 @@ import json
 import logging
 import os
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 from fanout import errors
 from fanout.errors import FanoutError, WorkError
 
-__all__ = ["ReportedLogs", "Reporter", "read_report", "take_stdout", "to_error"]
+__all__ = ["ReportedLogs", "Reporter", "read_report", "relay_log", "take_stdout", "to_error"]
 
 
 class Reporter:
@@ -65,6 +66,11 @@ def read_report(line: bytes) -> dict[str, Any]:
     """A report as it was sent."""
     report: dict[str, Any] = json.loads(line)
     return report
+
+
+def relay_log(report: Mapping[str, Any], who: str) -> None:
+    """Logs here what another process said."""
+    logging.getLogger(report["logger"]).log(report["level"], "%s", f"{who}: {report['text']}")
 
 
 def to_error(report: dict[str, Any]) -> FanoutError:

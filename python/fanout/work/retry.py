@@ -31,7 +31,7 @@ __all__ = [
 
 MESSAGE_CHARS = 1_000
 
-Why = Literal["rejected", "undecodable", "failed", "mismatch", "parked"]
+Why = Literal["rejected", "undecodable", "failed", "mismatch", "parked", "killed-worker"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +66,12 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """A dead letter."""
+    """A dead letter. `attempts`: how often it was tried, where others than this process have tried it."""
 
     why: Why
     message: str
     cause: BaseException
+    attempts: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

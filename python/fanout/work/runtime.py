@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from .attempt import Attempt
     from .link import Link
+    from .quarantine import Quarantine, Suspects
 
 __all__ = ["Parts", "Runtime"]
 
@@ -63,6 +64,7 @@ class Parts:
     source: str | None = None
     places: Row | None = None
     link: Link | None = None
+    quarantine: Quarantine | None = None
     clock: Clock = LoopClock()  # noqa: RUF009  it has no state
     claims: ClaimsParts | None = None
     retries: Retries | None = None
@@ -88,8 +90,7 @@ class Runtime:
         self._parts = parts
         self._made_room = made_room
         self.claims = None if parts.claims is None else self._claims(parts.claims)
-        attempt = parts.attempt if self.claims is None else self.claims.guarded(parts.attempt)
-        self._slots = Slots(parts.concurrency, attempt, self._other, parts.places)
+        self._slots = Slots(parts.concurrency, self._guarded(parts.attempt), self._other, parts.places)
         # The way of a record without claims: straight to the slots, and straight to the ledger.
         self._enter = self._slots.offer if self.claims is None else self.claims.ask
         self._finish = self._close if self.claims is None else self.claims.complete
@@ -171,6 +172,15 @@ class Runtime:
     def running(self) -> int:
         """How many handlers run now."""
         return len(self._slots.running())
+
+    def suspect(self, suspects: Suspects) -> None:
+        """Has these records run in a process of their own, one at a time."""
+        if suspects and self._parts.quarantine is not None:
+            self._parts.quarantine.suspect(suspects)
+            self._slots.attempt = self._guarded(self._parts.quarantine.attempt)
+
+    def _guarded(self, attempt: Attempt) -> Attempt:
+        return attempt if self.claims is None else self.claims.guarded(attempt)
 
     def run_by(self, task: asyncio.Task[Any] | None) -> str | None:
         """The name of the record whose handler `task` runs, if it is one of ours. From any thread."""
@@ -256,7 +266,7 @@ class Runtime:
         if parts.dead_letters is None:
             raise TypeError("a handler without dead letters retries")
         seen = parts.view(message)
-        attempt = _attempt(seen, self._slots.tries.get(record, 0) + 1)
+        attempt = dead.attempts or _attempt(seen, self._slots.tries.get(record, 0) + 1)
         try:
             if parts.parking is not None:
                 parts.parking.admit(message)
@@ -329,7 +339,9 @@ class Runtime:
 
     def _slot_ended(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
-        if error is not None:
+        if isinstance(error, FanoutError):
+            self._fail(error)
+        elif error is not None:
             problem = f"a slot of {self._parts.handler.topic} broke: {type(error).__name__}: {error}"
             logger.error(problem, exc_info=error)
             self._fail(WorkError(problem, "this is a fault of fanout; the records in hand were not settled"))

@@ -47,7 +47,8 @@ class Slots:
         self._running: list[Runnable | None] = [None] * count
         self._places = row(count) if places is None else places
         self._idle: deque[asyncio.Future[None]] = deque()
-        self._attempt = attempt
+        self.attempt = attempt
+        """How a record is run. Another one counts from the next record on."""
         self._other = other
         self._settle: Callable[[], None] = _nothing
         self._settling = False
@@ -109,7 +110,7 @@ class Slots:
 
     async def _slot(self, number: int) -> None:
         ready, done, tries, running = self.ready, self.done, self.tries, self._running
-        attempt, streak, places, place = self._attempt, 0, self._places, number * PLACE
+        streak, places, place = 0, self._places, number * PLACE
         while True:
             if not ready:
                 streak = 0
@@ -118,7 +119,7 @@ class Slots:
             running[number] = record, message = ready.take()
             places[place + 1] = message.offset()
             places[place] = message.partition()
-            verdict = await attempt(message, tries.get(record, 0) + 1 if tries else 1)
+            verdict = await self.attempt(message, tries.get(record, 0) + 1 if tries else 1)
             if verdict is None:
                 done.append(record)
                 if tries:

@@ -20,8 +20,9 @@ from fanout._fanout import Cluster
 from fanout.errors import FanoutError, NotFinishedError, WorkError
 
 from .check import Checked, check_work
+from .deaths import Deaths
 from .farewell import Farewell, can_leave
-from .process import BLOCKED, FORCED, WorkerProcess
+from .process import BLOCKED, FORCED, Brief, WorkerProcess
 
 if TYPE_CHECKING:
     from fanout.config.work import WorkSettings
@@ -70,6 +71,7 @@ class WorkStats:
 class Seat:
     """A place for one process, and how its processes fared."""
 
+    number: int
     process: WorkerProcess | None = None
     started_at: float = 0.0
     start_at: float = 0.0
@@ -95,11 +97,12 @@ class Supervisor:
     """
 
     def __init__(
-        self, settings: WorkSettings, *, spawn: Callable[[WorkSettings], WorkerProcess] = WorkerProcess
+        self, settings: WorkSettings, *, spawn: Callable[[WorkSettings, Brief], WorkerProcess] = WorkerProcess
     ) -> None:
         self._settings = settings
         self._spawn = spawn
-        self._seats = [Seat() for _ in range(settings.workers)]
+        self._seats = [Seat(number) for number in range(settings.workers)]
+        self._deaths = Deaths()
         self._past = Past()
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -191,7 +194,8 @@ class Supervisor:
         now = time.monotonic()
         if seat.process is None:
             if now >= seat.start_at:
-                seat.process, seat.started_at = self._spawn(self._settings), now
+                brief = Brief(seat=seat.number, suspects=self._deaths.suspects())
+                seat.process, seat.started_at = self._spawn(self._settings, brief), now
             return
         if seat.process.is_running():
             self._look_for_life(seat.process)
@@ -207,17 +211,30 @@ class Supervisor:
             self._past.restarts["max-tasks"] += 1
             return
         seat.is_retiring = False
+        self._look_for_killers(ended)
         self._bid_farewell(ended)
         self._plan_restart(seat, ended, code)
 
     def _retire_if_due(self, seat: Seat, process: WorkerProcess) -> None:
-        """Replaces a process that has settled enough, when all the others are at work."""
+        """Replaces a process that has settled enough, when all the others are at work in their group."""
         most = self._settings.max_tasks
         if most is None or process.settled < most:
             return
-        if all(one.process is not None and one.process.ready.is_set() and not one.is_retiring for one in self._seats):
+        if all(one.process is not None and one.process.members and not one.is_retiring for one in self._seats):
             seat.is_retiring = True
             process.stop()
+
+    def _look_for_killers(self, ended: WorkerProcess) -> None:
+        """Before the partitions of the dead are given to the others, they know what not to run beside anything."""
+        if ended.error is not None:
+            return
+        self._deaths.forget(self._stats().committed)
+        suspects = self._deaths.add(ended.ran)
+        if suspects:
+            logger.warning("%d records ran at two deaths or more; each of them runs alone now", len(suspects))
+            for seat in self._seats:
+                if seat.process is not None:
+                    seat.process.suspect(suspects)
 
     def _bid_farewell(self, ended: WorkerProcess) -> None:
         members = ended.members

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,9 @@ from .letter import Scribe
 from .link import Link
 from .parking import Parking
 from .post import Post
+from .process import Suspect
 from .properties import consumer_properties, is_cooperative, producer_properties, where_new
+from .quarantine import Quarantine
 from .retry_topic import Retries, at_its_time, returned
 from .runtime import Parts, Runtime
 from .start import Starts
@@ -90,6 +93,12 @@ class Worker:
         for failure in failures:
             if failure.done():
                 raise failure.result()
+
+    def suspect(self, suspects: Sequence[Suspect]) -> None:
+        """Has these records run alone from now on."""
+        for each in self._stations:
+            mine = {(partition, offset): deaths for topic, partition, offset, deaths in suspects if topic == each.topic}
+            each.runtime.suspect(mine)
 
     def rows(self) -> list[tuple[str, int]]:
         """The topic and the number of slots of each handler, in the order of the board."""
@@ -158,10 +167,12 @@ def _parts(settings: WorkSettings, inlet: Inlet, group: str, intake: Intake) -> 
     link = Link()
     means = Means(threads=ThreadPoolExecutor(concurrency, f"handler-{inlet.topic}"), link=link)
     post = None if handler.dead_letters is None and handler.retry_topic is None else _post(settings)
+    attempt = attempt_of(handler, source, means)
     parts = Parts(
         handler=handler,
         intake=intake,
-        attempt=attempt_of(handler, source, means),
+        attempt=attempt,
+        quarantine=Quarantine(settings, handler, attempt),
         dead_letters=_dead_letters(settings, handler, group, post),
         guard=inlet.guard,
         concurrency=concurrency,
@@ -184,6 +195,8 @@ def of_retry_topic(parts: Parts) -> Parts:
     if claims is not None:
         named = claims.identify
         claims = replace(claims, identify=lambda raw: named(returned(raw)))
+    if parts.quarantine is not None:
+        parts.quarantine.wrap(at_its_time)
     return replace(parts, attempt=at_its_time(parts.attempt), view=returned, claims=claims)
 
 

@@ -350,5 +350,5 @@ async def test_without_a_store_a_record_goes_straight_to_the_slots_and_the_ledge
     bench = Bench(nothing)
     assert bench.runtime._enter == bench.runtime._slots.offer
     assert bench.runtime._finish == bench.runtime._close
-    assert bench.runtime._slots._attempt is bench.runtime._parts.attempt
+    assert bench.runtime._slots.attempt is bench.runtime._parts.attempt
     bench.runtime.stop()

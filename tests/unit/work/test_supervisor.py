@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -21,7 +21,7 @@ from fanout.config.work import WorkSettings
 from fanout.errors import FanoutError, NotFinishedError, UnreachableError, WorkError
 from fanout.work import supervisor as supervisor_module
 from fanout.work.farewell import Farewell, can_leave
-from fanout.work.process import WorkerProcess
+from fanout.work.process import Brief, Place, Suspect, WorkerProcess
 from fanout.work.supervisor import Supervisor
 
 
@@ -37,6 +37,8 @@ class StandIn:
         self.members: list[str] = []
         self.settled = 0
         self.last_words = ""
+        self.ran: list[Place] = []
+        self.suspects: list[Suspect] = []
         self.error: FanoutError | None = None
         self.code: int | None = None
         self.told = 0
@@ -49,6 +51,9 @@ class StandIn:
 
     def die(self, code: int, error: FanoutError | None = None) -> None:
         self.error, self.code = error, code
+
+    def suspect(self, suspects: Sequence[Suspect]) -> None:
+        self.suspects += suspects
 
     def is_running(self) -> bool:
         return self.code is None
@@ -74,8 +79,9 @@ class Crew:
         self.processes: list[StandIn] = []
         self._stubborn = stubborn
 
-    def spawn(self, _settings: WorkSettings) -> WorkerProcess:
+    def spawn(self, _settings: WorkSettings, brief: Brief) -> WorkerProcess:
         self.processes.append(StandIn(len(self.processes), stubborn=self._stubborn))
+        self.processes[-1].suspects += brief.suspects
         return cast("WorkerProcess", self.processes[-1])
 
     def wait_for(self, count: int) -> None:
@@ -172,7 +178,7 @@ def test_processes_are_replaced_after_their_records_one_by_one() -> None:
     crew.wait_for(2)
     first, second = crew.processes
     for process in (first, second):
-        process.ready.set()
+        process.members = ["m"]
         process.settled = 10
     eventually(lambda: first.told + second.told)
     time.sleep(0.05)
@@ -181,8 +187,8 @@ def test_processes_are_replaced_after_their_records_one_by_one() -> None:
     leaving.die(0)
     crew.wait_for(3)
     time.sleep(0.05)
-    assert staying.told == 0, "before the successor was ready"
-    crew.processes[2].ready.set()
+    assert staying.told == 0, "before the successor was given its partitions"
+    crew.processes[2].members = ["n"]
     eventually(lambda: staying.told == 1)
     assert supervisor.poll().restarts == {"max-tasks": 1}
     supervisor.abort()
@@ -200,6 +206,38 @@ def test_a_dead_process_is_taken_out_of_its_group_and_one_that_left_is_not() -> 
     eventually(lambda: gone)
     supervisor.stop()
     assert gone == [("workers", ["m-0"])]
+
+
+def test_what_ran_at_two_deaths_is_told_to_the_living_and_to_those_who_come() -> None:
+    crew = Crew()
+    supervisor = Supervisor(settings(2), spawn=crew.spawn)
+    supervisor.start()
+    crew.wait_for(2)
+    other = crew.processes[1]
+    crew.processes[0].ran = [("orders", 0, 4), ("orders", 1, 9)]
+    crew.processes[0].die(-11)
+    crew.wait_for(3)
+    assert other.suspects == []
+    crew.processes[2].ran = [("orders", 1, 9), ("orders", 1, 10)]
+    crew.processes[2].die(-11)
+    crew.wait_for(4)
+    assert other.suspects == crew.processes[3].suspects == [("orders", 1, 9, 2)]
+    supervisor.abort()
+
+
+def test_what_is_committed_is_suspected_no_more() -> None:
+    crew = Crew()
+    supervisor = Supervisor(settings(1), spawn=crew.spawn)
+    supervisor.start()
+    crew.wait_for(1)
+    for number, committed in enumerate((0, 5)):
+        crew.wait_for(number + 1)
+        crew.processes[-1].report(1, {"0": committed})
+        crew.processes[-1].ran = [("orders", 0, 4)]
+        crew.processes[-1].die(-11)
+    crew.wait_for(3)
+    assert crew.processes[2].suspects == []
+    supervisor.abort()
 
 
 class Leaver:
@@ -261,7 +299,7 @@ def test_a_supervisor_that_slept_blames_nobody_for_it() -> None:
     crew = Crew()
     supervisor = Supervisor(settings(1), spawn=crew.spawn)
     seat = supervisor._seats[0]
-    seat.process = crew.spawn(settings())
+    seat.process = crew.spawn(settings(), Brief())
     seat.process.ready.set()
     seat.process.heard_at = supervisor._looked_at = time.monotonic() - 1000
     supervisor._note_pause()
@@ -270,7 +308,7 @@ def test_a_supervisor_that_slept_blames_nobody_for_it() -> None:
 
 
 def test_a_machine_that_starts_no_process_is_an_error_and_no_silence() -> None:
-    def refuse(_settings: WorkSettings) -> WorkerProcess:
+    def refuse(_settings: WorkSettings, _brief: Brief) -> WorkerProcess:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
     supervisor = Supervisor(settings(), spawn=refuse)
