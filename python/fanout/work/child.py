@@ -82,6 +82,7 @@ async def _work(settings: WorkSettings, app: App, reporter: Reporter, brief: Bri
     group = group_of(settings, app.name)
     worker = Worker(with_namespace(settings, app.name), handlers, group, int(sys.argv[2]))
     worker.suspect(brief.suspects)
+    worker.tell_members(lambda member: reporter.send("member", id=member))
     _stop_when_told(worker, settings.stop_s + LEAVE_S)
     vitals = Vitals(
         figures=worker.stats,

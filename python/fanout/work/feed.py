@@ -105,8 +105,9 @@ class Feed:
         self._runtime: Runtime
         self.committed: dict[int, int] = {}
         """The last offset known to be committed of every partition this feed has held."""
-        self.member: str | None = None
-        """Its id in the group, which waits for it from its first request on, long before it is given partitions."""
+        self.joined: Callable[[str], object] = _nobody
+        """Is told the id the group knows this feed by, from its thread. The group waits for it from that time on."""
+        self._member: str | None = None
 
     def start(self, runtime: Runtime) -> None:
         """Starts to read. A failure goes to `runtime.fail`."""
@@ -254,6 +255,7 @@ class Feed:
 
     def _assign(self, _consumer: object, assigned: Assigned) -> None:
         """Takes partitions at what one offset fetch says; the client's own idea of a start is never used."""
+        self._note_member()
         partitions = [partition.partition for partition in assigned]
         try:
             places = self._starts.of(partitions)
@@ -306,9 +308,15 @@ class Feed:
 
     def _commit_if_due(self) -> None:
         if time.monotonic() >= self._next_commit:
-            self.member = self._consumer.memberid()
+            self._note_member()
             self._commit()
             self._next_commit = time.monotonic() + self._reading.commit_s
+
+    def _note_member(self) -> None:
+        member = self._consumer.memberid()
+        if member and member != self._member:
+            self._member = member
+            self.joined(member)
 
     def _commit(self) -> None:
         due = self._intake.due()
@@ -359,3 +367,7 @@ class Feed:
 
     def _give_up_all(self) -> None:
         self._give_up(list(self._intake.positions()))
+
+
+def _nobody(_member: str) -> None:
+    """Nobody asked."""

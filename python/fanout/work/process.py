@@ -86,6 +86,8 @@ class WorkerProcess:
         """When it last said that it lives; before it is ready nothing is expected of it."""
         self.ran: list[Place] = []
         """What ran when it ended; known after `wait`."""
+        self.members: list[str] = []
+        """What its group knows it by: an id a handler, and older ones."""
         self.group = ""
         """The group it reads in, once it is ready."""
         self.last_words = ""
@@ -105,11 +107,6 @@ class WorkerProcess:
         """How many records it is done with."""
         counts = [stats["outcomes"] for stats in self.stats.values()]
         return sum(one.get(outcome, 0) for one in counts for outcome in SETTLED)
-
-    @property
-    def members(self) -> list[str]:
-        """What its group knows it by: an id a handler."""
-        return [member for stats in self.stats.values() if (member := stats.get("member"))]
 
     def suspect(self, suspects: Sequence[Suspect]) -> None:
         """Has these records run alone from now on."""
@@ -175,6 +172,8 @@ class WorkerProcess:
                 self.stats = report["handlers"]
             case "failed":
                 self.error = to_error(report)
+            case "member":
+                self.members.append(report["id"])
             case "broke":
                 self.last_words = report["words"]
             case "log":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -99,6 +99,11 @@ class Worker:
         for each in self._stations:
             mine = {(partition, offset): deaths for topic, partition, offset, deaths in suspects if topic == each.topic}
             each.runtime.suspect(mine)
+
+    def tell_members(self, joined: Callable[[str], object]) -> None:
+        """Has `joined` told what each group knows this process by, as soon as it does; from any thread."""
+        for each in self._stations:
+            each.feed.joined = joined
 
     def rows(self) -> list[tuple[str, int]]:
         """The topic and the number of slots of each handler, in the order of the board."""
@@ -228,7 +233,6 @@ def _stats(each: Station) -> dict[str, Any]:
         "parked": each.runtime.parked_count(),
         "parked_named": [*(() if claims is None else claims.troubles()), *each.runtime.parked()],
         "late": each.intake.late(),
-        "member": each.feed.member,
         # JSON knows text keys only.
         "committed": {str(partition): offset for partition, offset in each.feed.committed.copy().items()},
     }

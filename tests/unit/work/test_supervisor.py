@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -340,81 +335,3 @@ def test_a_process_that_does_not_end_is_killed_and_that_is_said() -> None:
     with pytest.raises(NotFinishedError, match="2 workers did not end in time"):
         supervisor.stop()
     assert [process.code for process in crew.processes] == [-9, -9]
-
-
-def test_a_real_process_ends_with_its_supervisor_even_before_it_began(tmp_path: Path) -> None:
-    (tmp_path / "slow.py").write_text("import time\ntime.sleep(1.5)\nfrom fanout import App\napp = App('slow')\n")
-    process = WorkerProcess(WorkSettings(clients=settings().clients, app="slow:app", app_dir=str(tmp_path)))
-    process.stop()
-    assert process.wait(30) == 2
-    assert "the app has no handler" in str(process.error)
-
-
-def test_the_library_runs_no_worker_of_a_parent_that_is_gone(tmp_path: Path) -> None:
-    (tmp_path / "shop.py").write_text(
-        "from fanout import App\napp = App('shop')\n@app.handler('orders', dlq=None)\nasync def handle(order): ...\n"
-    )
-    program = (
-        "import os, sys\n"
-        "from fanout.config.work import WorkSettings\n"
-        "from fanout.work.process import WorkerProcess\n"
-        "process = WorkerProcess(WorkSettings.from_json(sys.stdin.buffer.read()))\n"
-        "process.ready.wait(20)\n"
-        "print(process.pid, flush=True)\n"
-        "os.kill(os.getpid(), 9)\n"
-    )
-    made = WorkSettings(
-        clients=Clients(common=Properties({"bootstrap.servers": "127.0.0.1:9"})),
-        app="shop:app",
-        app_dir=str(tmp_path),
-        stop_s=0.2,
-    )
-    parent = subprocess.run([sys.executable, "-c", program], input=made.to_json(), stdout=subprocess.PIPE, check=False)
-    pid = int(parent.stdout)
-    deadline = time.monotonic() + 15
-    while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1]:
-        assert time.monotonic() < deadline, f"worker {pid} outlives its supervisor"
-        time.sleep(0.05)
-    assert parent.returncode == -9
-    assert os.getpid() != pid
-
-
-APP = """
-import logging
-from fanout import App
-app = App("shop")
-logging.getLogger("shop").warning("said while it was imported")
-print("printed by the app")
-@app.handler("orders", dlq=None)
-async def handle(order): ...
-"""
-
-
-@pytest.fixture
-def worker(tmp_path: Path) -> Iterator[WorkerProcess]:
-    """A real process that is ready; no broker is there."""
-    (tmp_path / "shop.py").write_text(APP, encoding="utf-8")
-    clients = Clients(common=Properties({"bootstrap.servers": "127.0.0.1:9"}))
-    process = WorkerProcess(WorkSettings(clients=clients, app="shop:app", app_dir=str(tmp_path), stop_s=0.2))
-    assert process.ready.wait(30)
-    yield process
-    process.kill()
-    process.wait(5)
-
-
-def test_a_worker_ends_cleanly_at_sigterm(worker: WorkerProcess) -> None:
-    os.kill(worker.pid, signal.SIGTERM)
-    assert worker.wait(10) == 0
-
-
-def test_an_order_beside_a_sigterm_is_not_taken_for_impatience(worker: WorkerProcess) -> None:
-    os.kill(worker.pid, signal.SIGTERM)
-    worker.stop()
-    assert worker.wait(10) == 0
-
-
-@pytest.mark.usefixtures("worker")
-def test_what_a_worker_logs_is_told_by_its_supervisor(caplog: pytest.LogCaptureFixture) -> None:
-    told = [record for record in caplog.get_records("setup") if record.name == "shop"]
-    assert [record.levelname for record in told] == ["WARNING"]
-    assert told[0].getMessage().endswith(": said while it was imported")
