@@ -41,12 +41,12 @@ async def handle(value: bytes, msg: Message) -> None:
 class Ward:
     """A quarantine whose usual attempts are noted."""
 
-    def __init__(self, folder: Path, dead_letters: str | None = "dead") -> None:
+    def __init__(self, folder: Path, dead_letters: str | None = "dead", most_blocked_s: float = 60) -> None:
         (folder / "shop.py").write_text(APP, encoding="utf-8")
         app = App("shop")
         app.handler("orders", dlq=dead_letters)(self.handle)
         clients = Clients(common=Properties({"bootstrap.servers": "127.0.0.1:9"}))
-        settings = WorkSettings(clients=clients, app="shop:app", app_dir=str(folder), most_blocked_s=2)
+        settings = WorkSettings(clients=clients, app="shop:app", app_dir=str(folder), most_blocked_s=most_blocked_s)
         self.usual: list[Any] = []
         self.quarantine = Quarantine(settings, app.handlers["orders"], self._run)
 
@@ -98,7 +98,7 @@ async def test_who_fails_alone_is_tried_again_alone_and_sees_its_whole_record(op
 
 
 async def test_who_blocks_alone_is_dead(open_ward: Open) -> None:
-    dead = await open_ward().verdict(5, b"block")
+    dead = await open_ward(most_blocked_s=2).verdict(5, b"block")
     assert isinstance(dead, Dead)
     assert "alone (exit 70)" in dead.message
 
