@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,17 +19,23 @@ from oracle.placement import java_placement
 from oracle.prove import Carried, prove
 
 from .lanes import feed, forwarding, read, settings
+from .mirror import MIRROR, MOST_BYTES, mirroring
 from .shop import OldConsumers, open_shop
 from .test_lanes import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from conftest import Kafka
     from fanout.demo.cluster import Cluster
 
 KEPT = {"retention.ms": "-1", "message.timestamp.type": "CreateTime"}
 TARGETS = 10
+KEYS = 10_000
+NULL_KEYS = 500
+PARTITIONS = 64
+ROOM = {"max.message.bytes": str(MOST_BYTES), "retention.ms": "-1"}
 
 
 @pytest.fixture
@@ -152,3 +159,41 @@ def test_the_feature_may_change_under_a_running_engine(
     expectation = Expectation(recipe=generator.recipe, ledger=generator.ledger, placement=java_placement(3))
     carried = Carried(bootstrap=cluster.bootstrap, source=generator.topic, target=target, group=group)
     assert prove(carried, expectation).records == 4_000
+
+
+@pytest.mark.parametrize("older_kafka", [MIRROR], indirect=True)
+def test_keys_go_where_the_java_producer_sends_them(
+    kafka: Kafka, topics: Topics, older_kafka: Cluster, tmp_path: Path
+) -> None:
+    source, target = topics("keys", 1, ROOM), topics("target", PARTITIONS, ROOM)
+    dice = random.Random(34)
+    keys: list[bytes | None] = [b"", b"\x00", b"\xff" * 3, b"\xc3\x28", "schlüssel".encode(), b"k" * (1 << 20)]
+    keys += sorted({dice.randbytes(dice.randrange(3, 60)) for _ in range(KEYS)})
+    keys += [None] * NULL_KEYS
+    feed(kafka.bootstrap, source, [(0, key, b"") for key in keys], **{"message.max.bytes": MOST_BYTES})
+
+    named = ("-t", source, "-g", target, "--to-topic", target, "--from", "earliest", "--until", "end")
+    fanout(kafka.bootstrap, "forward", *named).require()
+    ours = [(message.key(), message.partition()) for message in read(kafka.bootstrap, target)]
+    admin = AdminClient({"bootstrap.servers": older_kafka.bootstrap})
+    admin.create_topics([NewTopic(source, PARTITIONS, 1, config=ROOM)])[source].result()
+    try:
+        with mirroring(kafka.bootstrap, older_kafka.bootstrap, source, tmp_path):
+            held = Control({"bootstrap.servers": older_kafka.bootstrap})
+            wait_for("the copy", lambda: sum(held.offsets(source, "stable").values()) >= len(keys), deadline_s=120)
+        javas = [(message.key(), message.partition()) for message in read(older_kafka.bootstrap, source)]
+    finally:
+        admin.delete_topics([source])[source].result()
+
+    of_ours, of_java = ({key: at for key, at in placed if key is not None} for placed in (ours, javas))
+    differing = [key for key, at in of_java.items() if of_ours.get(key) != at]
+    nulls = [sum(key is None for key, _ in placed) for placed in (ours, javas)]
+    print(
+        f"java placement: keys={len(of_java)} differing={len(differing)} "
+        f"partitions_used={len(set(of_java.values()))} null_keys={nulls}"
+    )
+    assert differing == []
+    assert len(of_java) == len(of_ours) == len(set(keys) - {None}) >= KEYS
+    assert len(set(of_java.values())) == PARTITIONS
+    # A null key has no place of its own: Java fills one partition after another, we take turns. Both carry them all.
+    assert nulls == [NULL_KEYS, NULL_KEYS]
