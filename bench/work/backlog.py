@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from confluent_kafka import Producer
@@ -11,7 +12,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from fanout._fanout import Cluster as Control
 from work.tally import KEYS, NO_KEY
 
-__all__ = ["PARTITIONS", "Backlog", "make", "remove"]
+__all__ = ["PARTITIONS", "Backlog", "make", "records", "remove"]
 
 PARTITIONS = 4
 VALUE_BYTES = 200
@@ -37,6 +38,16 @@ def make(bootstrap: str, topic: str, backlog: Backlog) -> None:
         raise RuntimeError(f"{topic} does not hold what was written")
 
 
+def records(backlog: Backlog) -> Iterator[tuple[bytes | None, bytes]]:
+    """Key and value of each record."""
+    chosen = random.Random(1)
+    for number in range(backlog.records):
+        key = NO_KEY if chosen.random() < backlog.keyless else chosen.randrange(KEYS)
+        value = b'{"id":%d,"key":%d,"text":"' % (number, key)
+        value += b"x" * (VALUE_BYTES - len(value) - 2) + b'"}'
+        yield None if key == NO_KEY else b"%08d" % key, value
+
+
 def _fill(bootstrap: str, topic: str, backlog: Backlog) -> None:
     producer = Producer(
         {
@@ -49,15 +60,10 @@ def _fill(bootstrap: str, topic: str, backlog: Backlog) -> None:
             "sticky.partitioning.linger.ms": 0,
         }
     )
-    chosen = random.Random(1)
-    for number in range(backlog.records):
-        key = NO_KEY if chosen.random() < backlog.keyless else chosen.randrange(KEYS)
-        value = b'{"id":%d,"key":%d,"text":"' % (number, key)
-        value += b"x" * (VALUE_BYTES - len(value) - 2) + b'"}'
-        written = None if key == NO_KEY else b"%08d" % key
+    for number, (key, value) in enumerate(records(backlog)):
         while True:
             try:
-                producer.produce(topic, value, written)
+                producer.produce(topic, value, key)
                 break
             except BufferError:
                 producer.poll(0.05)

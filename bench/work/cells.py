@@ -17,6 +17,7 @@ from work.runtimes import (
     FASTSTREAM_CONFLUENT,
     FASTSTREAM_CONFLUENT_1,
     FAUST,
+    FLOOR,
     PYRALLEL,
     QUIX,
     Runtime,
@@ -58,6 +59,7 @@ NOOP = Cell(
     name="no-op",
     thousands={
         FANOUT: 400,
+        FLOOR: 400,
         CONFLUENT: 400,
         CONFLUENT_GATHER: 400,
         AIOKAFKA: 400,
@@ -75,6 +77,7 @@ FEW = Cell(
     name="5 ms, 500 at once",
     thousands={
         FANOUT: 200,
+        FLOOR: 200,
         CONFLUENT: 0.6,
         CONFLUENT_GATHER: 150,
         AIOKAFKA: 120,
@@ -91,7 +94,7 @@ FEW = Cell(
 )
 MANY = Cell(
     name="5 ms, 1,000 at once",
-    thousands={FANOUT: 200, CONFLUENT_GATHER: 200, AIOKAFKA: 150, PYRALLEL: 12},
+    thousands={FANOUT: 200, FLOOR: 200, CONFLUENT_GATHER: 200, AIOKAFKA: 150, PYRALLEL: 12},
     wait_s=WAIT_S,
     at_once=1000,
 )

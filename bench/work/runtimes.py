@@ -19,6 +19,7 @@ __all__ = [
     "FASTSTREAM_CONFLUENT",
     "FASTSTREAM_CONFLUENT_1",
     "FAUST",
+    "FLOOR",
     "PYRALLEL",
     "QUIX",
     "Runtime",
@@ -48,6 +49,7 @@ def _peer(name: str, module: str, lock: str = "peers", **environment: str) -> Ru
 
 
 FANOUT = Runtime(name="fanout", module="work.engine", lock="")
+FLOOR = Runtime(name="no Kafka: tasks alone", module="work.floor", lock="")
 CONFLUENT = _peer("confluent-kafka, one by one", "confluent_sequential")
 CONFLUENT_GATHER = _peer("confluent-kafka, gather", "confluent_gather")
 AIOKAFKA = _peer("aiokafka, gather", "aiokafka_gather")

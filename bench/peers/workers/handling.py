@@ -11,17 +11,18 @@ import asyncio
 import threading
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
 import redis
 import redis.asyncio
 
+from work.handlers import Handle, Value, handler_of
 from work.order import Order
 from work.tally import Tally
 
-__all__ = ["CONSUMER", "Batch", "Handle", "asynchronous", "blocking", "values_of"]
+__all__ = ["CONSUMER", "Batch", "asynchronous", "blocking", "values_of"]
 
 CONSUMER = {
     "auto.offset.reset": "earliest",
@@ -31,15 +32,13 @@ CONSUMER = {
 }
 """Of the plain loops on confluent-kafka."""
 
+CONNECTIONS = 50
 WINDOW_MS = 3_600_000
 COMPLETE = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], 'done', 'PX', ARGV[2])
 return 1
 """
-
-Value = dict[str, Any]
-Handle = Callable[[Value], Awaitable[None]]
 
 
 def values_of(messages: Sequence[Any]) -> list[Value]:
@@ -52,10 +51,12 @@ def values_of(messages: Sequence[Any]) -> list[Value]:
 
 def asynchronous(order: Order) -> Handle:
     """The handler as a coroutine, one call a record."""
-    handle = _unclaimed(order)
+    handle = handler_of(order)
     if not order.redis:
         return handle
-    store = redis.asyncio.Redis.from_url(order.redis)
+    # Hundreds of records at once share some connections, each waiting for a free one.
+    pool = redis.asyncio.BlockingConnectionPool.from_url(order.redis, max_connections=CONNECTIONS, timeout=None)
+    store = redis.asyncio.Redis(connection_pool=pool)
     complete, token = store.register_script(COMPLETE), uuid.uuid4().hex
 
     async def once(value: Value) -> None:
@@ -92,7 +93,7 @@ class Batch:
 
     def __init__(self, order: Order) -> None:
         self._order = order
-        self._handle = _unclaimed(order)
+        self._handle = handler_of(order)
         self._token = uuid.uuid4().hex
         self._store = redis.asyncio.Redis.from_url(order.redis) if order.redis else None
         self._script = ""
@@ -117,20 +118,6 @@ class Batch:
         for value in values:
             pipeline.evalsha(self._script, 1, _key(self._order, value), self._token, WINDOW_MS)
         await pipeline.execute()
-
-
-def _unclaimed(order: Order) -> Handle:
-    tally, wait_s = Tally(order), order.wait_s
-
-    async def instant(value: Value) -> None:
-        tally.done(value["id"])
-
-    async def waiting(value: Value) -> None:
-        tally.begins(value["key"])
-        await asyncio.sleep(wait_s)
-        tally.ends(value["key"], value["id"])
-
-    return waiting if wait_s else instant
 
 
 def _sleeping(tally: Tally, wait_s: float) -> Callable[[Value], None]:
