@@ -18,6 +18,8 @@ NAP_S = float(os.environ.get("ONCE_NAP_S", "0"))
 LOG = os.open(os.environ.get("ONCE_LOG", os.devnull), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 SINK = sqlite3.connect(os.environ.get("ONCE_SINK", ":memory:"), timeout=60, isolation_level=None)
 
+SINK.execute("PRAGMA synchronous = OFF")  # it outlives a kill all the same, and blocks the event loop for less
+
 app = App("once")
 
 
