@@ -80,3 +80,17 @@ class Twin:
 
     def partitions(self, topic: str) -> int:
         raise AssertionError(topic)
+
+
+def test_a_handler_that_names_a_key_where_nothing_is_remembered_is_told_of(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    handler = {"dead_letters": None, "retry_topic": None, "order_by": "key", "ack": "on_success"}
+    handlers = [{**handler, "topic": "orders", "names_key": True}, {**handler, "topic": "clicks", "names_key": False}]
+    monkeypatch.setattr("fanout.work.check.ask_about_app", lambda _: {"name": "a", "handlers": handlers})
+    monkeypatch.setattr(Twin, "partitions", lambda *_: 1)
+    clients = Clients(common=Properties({"bootstrap.servers": "b:1"}))
+    check_work(WorkSettings(clients=clients, app="m:a"), Twin())
+    assert [record.getMessage() for record in caplog.records] == [
+        "the handler of orders has a key=, and no store is named: repeats run; see [dedup] url"
+    ]

@@ -44,8 +44,8 @@ def check_work(settings: WorkSettings, cluster: Topics) -> Checked:
     app = ask_about_app(settings)
     group = settings.group or app["name"]
     consumer_properties(settings, group)
-    _check_dedup(settings)
     handlers = _chosen(app, settings)
+    _check_dedup(settings, handlers)
     for handler in handlers:
         _check_order(handler, settings)
         if handler["ack"] == "on_receive":
@@ -72,8 +72,10 @@ def _chosen(app: dict[str, Any], settings: WorkSettings) -> list[dict[str, Any]]
     return [by_topic[topic] for topic in wanted]
 
 
-def _check_dedup(settings: WorkSettings) -> None:
+def _check_dedup(settings: WorkSettings, handlers: list[dict[str, Any]]) -> None:
     if settings.dedup is None:
+        for topic in (handler["topic"] for handler in handlers if handler["names_key"]):
+            logger.warning("the handler of %s has a key=, and no store is named: repeats run; see [dedup] url", topic)
         return
     if settings.dedup.url.startswith("memory:") and settings.workers > 1:
         raise ConfigError("dedup.url", "each worker has a memory of its own: use sqlite:///… or redis://…")

@@ -167,6 +167,7 @@ def _described(handler: Handler) -> dict[str, object]:
         "retry_topic": handler.retry_topic,
         "order_by": handler.order_by,
         "ack": handler.ack,
+        "names_key": handler.dedup_key != "origin",
     }
 
 

@@ -72,6 +72,7 @@ def test_an_app_is_described_whatever_it_prints(folder: Path) -> None:
                 "retry_topic": None,
                 "order_by": "key",
                 "ack": "on_success",
+                "names_key": False,
             },
             {
                 "topic": "clicks",
@@ -79,6 +80,7 @@ def test_an_app_is_described_whatever_it_prints(folder: Path) -> None:
                 "retry_topic": None,
                 "order_by": "partition",
                 "ack": "on_success",
+                "names_key": False,
             },
         ],
     }
