@@ -156,9 +156,10 @@ class Quarantine:
         process, self._process = self._process, None
         if process is None:
             return 0
-        if process.returncode is None:
-            process.kill()  # one that is ending already keeps its own exit code
         _pipe(process.stdin).close()
+        if process.stdout is not None and not process.stdout.at_eof():
+            # Not one that has ended: asyncio would lose its exit code.
+            process.kill()
         await process.communicate()
         return process.returncode or 0
 
