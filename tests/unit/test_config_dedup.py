@@ -98,6 +98,24 @@ def test_an_address_that_is_none_of_a_store_is_refused(url: str) -> None:
         open_store(url, 60)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:CANARY/1@host:6379/0",
+        "redis://:CANARY@host:CANARY/0",
+        "redis+sentinel://:CANARY@host:CANARY/main",
+        "redis+sentinel://:CANARY@host:1/main/CANARY",
+        "redis://:CANARY@[::1/0",
+        "redis://host?no_such_option=CANARY",
+    ],
+)
+def test_an_address_that_cannot_be_read_is_refused_without_a_word_of_it(url: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        open_store(url, 60)
+    assert "CANARY" not in str(refused.value) + repr(refused.value)
+    assert refused.value.__cause__ is None
+
+
 def test_one_process_shares_what_it_keeps_in_memory() -> None:
     first, second = open_store("memory://shared", 60), open_store("memory://shared", 60)
     first.renew("a", 10)

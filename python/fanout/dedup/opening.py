@@ -17,6 +17,11 @@ __all__ = ["open_store"]
 
 SQLITE, MEMORY = "sqlite", "memory"
 
+FORMS = (
+    "is none of redis://[USER:PASSWORD@]HOST:PORT/DB, rediss://…, unix:///PATH, "
+    "redis+sentinel://HOST:PORT,HOST:PORT/SERVICE[/DB], sqlite:///PATH, memory://; in a password write / as %2F"
+)
+
 _tables: dict[str, Table] = {}
 _lock = threading.Lock()
 
@@ -27,6 +32,14 @@ def open_store(url: str, window_s: float) -> DedupStore:
     `redis://`, `rediss://`, `unix://`, `redis+sentinel://`, `rediss+sentinel://`; `sqlite:///relative/path`,
     `sqlite:////absolute/path`; `memory://` for the life of this process. Raises ConfigError for anything else.
     """
+    try:
+        return _opened(url, window_s)
+    except (ValueError, TypeError):
+        # Not a word of the address: a password with a slash in it makes most of it unreadable, not harmless.
+        raise ConfigError("dedup.url", FORMS) from None
+
+
+def _opened(url: str, window_s: float) -> DedupStore:
     parts = urlsplit(url)
     if parts.scheme == MEMORY:
         with _lock:
@@ -36,7 +49,7 @@ def open_store(url: str, window_s: float) -> DedupStore:
 
         path = unquote(parts.path.removeprefix("/"))
         if parts.netloc or not path:
-            raise ConfigError("dedup.url", "a file is named sqlite:///relative/path or sqlite:////absolute/path")
+            raise ValueError
         return SqliteStore(path, window_s)
     try:
         from .redis import RedisStore  # noqa: PLC0415  an extra

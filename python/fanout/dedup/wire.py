@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 import hiredis
 import redis
@@ -17,8 +17,6 @@ from redis.backoff import NoBackoff
 from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection, parse_url
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool, SentinelManagedConnection, SentinelManagedSSLConnection
-
-from fanout.errors import ConfigError
 
 from .store import StoreError
 
@@ -145,35 +143,37 @@ class Line:
 
 
 def connector(url: str) -> Callable[[], AnyConnection]:
-    """What makes connections to `url`; nothing is dialled yet. ConfigError for one that says too little or too much."""
-    scheme = urlsplit(url).scheme
-    try:
-        if scheme.endswith("+sentinel"):
-            return _watched(url)
-        options = {**OPTIONS, **parse_url(url)}
-    except ValueError as error:
-        raise ConfigError("dedup.url", str(error)) from error
-    kind = {"redis": _Plain, "rediss": _Tls, "unix": _Unix}[scheme]
+    """What makes connections to `url`; nothing is dialled yet. ValueError or TypeError for one that cannot be meant."""
+    make = _watched(url) if urlsplit(url).scheme.endswith("+sentinel") else _direct(url)
+    make()
+    return make
+
+
+def _direct(url: str) -> Callable[[], AnyConnection]:
+    options = {**OPTIONS, **parse_url(url)}
     options.pop("connection_class", None)
+    kind = {"redis": _Plain, "rediss": _Tls, "unix": _Unix}[urlsplit(url).scheme]
     return lambda: kind(**options)
 
 
 def _watched(url: str) -> Callable[[], AnyConnection]:
-    """`redis+sentinel://user:password@host:port,host:port/service/db`."""
+    """`redis+sentinel://user:password@host:port,host:port/service/db?option=value`."""
     parts = urlsplit(url)
     login, _, hosts = parts.netloc.rpartition("@")
     service, _, db = parts.path.strip("/").partition("/")
     if not (hosts and service):
-        raise ValueError("a Sentinel address is redis+sentinel://HOST:PORT,HOST:PORT/SERVICE[/DB]")
+        raise ValueError
     sentinels = [
         (host, int(port or SENTINEL_PORT)) for host, _, port in (one.partition(":") for one in hosts.split(","))
     ]
     user, _, password = login.partition(":")
-    options = {**OPTIONS, "db": int(db or 0), **dict(parse_qsl(parts.query))}
+    told = parse_url(f"redis://host?{parts.query}")
+    options = {**OPTIONS, **{name: value for name, value in told.items() if name != "host"}, "db": int(db or 0)}
     if password:
         options |= {"password": unquote(password)} | ({"username": unquote(user)} if user else {})
     tls = parts.scheme.startswith("rediss")
-    watch = Sentinel(sentinels, sentinel_kwargs={"socket_timeout": TIMEOUT_S, "ssl": tls})
+    trust = {name: value for name, value in options.items() if name.startswith("ssl_")}
+    watch = Sentinel(sentinels, sentinel_kwargs={"socket_timeout": TIMEOUT_S, "ssl": tls, **trust})
     kind = _WatchedTls if tls else _Watched
     pool = SentinelConnectionPool(service, watch, connection_class=kind, ssl=tls, **options)
     return pool.make_connection  # type: ignore[return-value]  # of the class the pool was told

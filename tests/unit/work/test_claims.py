@@ -211,6 +211,21 @@ async def test_a_claim_stays_between_two_attempts() -> None:
     assert tries == 3
 
 
+async def test_an_attempt_that_ran_out_of_time_marks_nothing_and_keeps_its_claim() -> None:
+    gate, tries = Gate(), list[list[Answer]]()
+
+    async def handle(_value: bytes) -> None:
+        tries.append(claim(gate.other, [gate.of(b"0")]))
+        if len(tries) < 3:
+            await asyncio.sleep(60)
+
+    async with working(gate, handle, timeout=0.05, retry=Backoff(base=0.02, max=0.02, attempts=9)) as bench:
+        bench.feed(records_of(0, range(1)))
+        await bench.settled(1)
+        assert gate.other.complete([gate.of(b"0")]) == [Completion.ALREADY]
+    assert tries == [[Answer.BUSY]] * 3
+
+
 async def test_a_dead_letter_gives_its_claim_up_so_that_it_may_be_sent_again() -> None:
     gate, producer = Gate(), FakeProducer()
 
