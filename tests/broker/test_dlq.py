@@ -129,7 +129,7 @@ def test_a_redrive_that_is_killed_again_and_again_puts_each_letter_back_once(kaf
     kills = 0
     with Ends(kafka.bootstrap, source) as ends:
         for target in (300, 900, 1_400):
-            with Running(kafka.bootstrap, *redrive, "--rate", "400/s") as running:
+            with Running(kafka.bootstrap, *redrive, "--rate", "1000/s") as running:
                 wait_until(partial(has_more, ends, target), "letters that go back")
                 if target == 1_400:
                     running.signal(signal.SIGTERM)
@@ -157,7 +157,6 @@ def test_what_cannot_be_done_is_refused_before_anything_goes(kafka: Kafka, topic
     dead = topics("dead")
     bury(kafka.bootstrap, dead, "nowhere", range(3))
     redrive = ("dlq", "redrive", "-t", dead)
-    assert "letters would go round" in fanout(kafka.bootstrap, *redrive, "--to-topic", dead).require(2).err
     assert "does not exist" in fanout(kafka.bootstrap, *redrive, "--to-topic", "nowhere").require(5).err
     told = fanout(kafka.bootstrap, *redrive, "--execute", "-y", "-o", "json").require().document
     assert (told["put_back"], told["staying"]) == ({}, {"homeless": 3})

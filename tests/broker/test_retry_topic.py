@@ -104,12 +104,3 @@ def test_kills_lose_no_attempt(kafka: Kafka, topics: Topics, tell: Tell) -> None
     assert set(found) == set(range(0, COUNT, EVERY))
     assert lost == 0
     assert kills >= 2
-
-
-def test_a_missing_retry_topic_refuses_the_start(kafka: Kafka, topics: Topics, tell: Tell) -> None:
-    topic, nowhere = topics("orders"), unique_name("nowhere")
-    write(kafka.bootstrap, topic, [(b"k", 5)])
-    handled = tell(topic, retry_topic=nowhere)
-    ran = fanout(kafka.bootstrap, *work(unique_name("workers"), "--until", "end")).require(5)
-    assert f"the retry topic {nowhere} does not exist" in ran.err
-    assert handled.lines() == []

@@ -75,6 +75,11 @@ def test_every_verb_of_dead_letters_has_a_page_of_help(verb: str, capsys: pytest
     assert f"Usage: fanout dlq {verb}" in capsys.readouterr().out
 
 
+def test_letters_are_not_put_back_among_themselves(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("-b", "127.0.0.1:9", "dlq", "redrive", "-t", "dead:0", "--to-topic", "dead") == 2
+    assert "--to-topic: dead is the dead-letter topic itself" in capsys.readouterr().err
+
+
 def test_the_hoisted_options_are_those_that_there_are() -> None:
     command = typer.main.get_command(build())
     flags: set[str] = set()

@@ -152,9 +152,9 @@ def redrive(
     from fanout.dlq.redrive import Job, Redrive
     from fanout.errors import ConfigError
 
-    session, reader, spans = _open(context.obj, topic, timeout)
-    if to_topic == reader.topic:
+    if to_topic == topic.partition(":")[0]:
         raise ConfigError("--to-topic", f"{to_topic} is the dead-letter topic itself: letters would go round for ever")
+    session, reader, spans = _open(context.obj, topic, timeout)
     if to_topic is not None:
         session.cluster.partitions(to_topic)
     rules = Rules(topic=reader.topic, to_topic=to_topic, error=_pattern(error), max_cycles=max_cycles)
