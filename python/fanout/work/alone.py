@@ -65,7 +65,7 @@ def main() -> NoReturn:
         logging.basicConfig(level=int(sys.argv[1]), handlers=[ReportedLogs(reporter)])
         settings = WorkSettings.from_json(sys.stdin.buffer.readline())
         topic = json.loads(sys.stdin.buffer.readline())
-        app = load_app(settings.app, settings.app_dir)
+        app = load_app(settings.app, settings.app_dir, settings.named)
         with asyncio.Runner(loop_factory=loop_factory(settings.loop)) as runner:
             runner.run(_serve(settings, app, topic, reporter))
         code = 0

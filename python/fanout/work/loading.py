@@ -21,7 +21,7 @@ __all__ = ["chosen_handlers", "load_app"]
 _PATH = re.compile(r"(?P<module>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):(?P<name>[A-Za-z_]\w*)")
 
 
-def load_app(path: str, folder: str, named: Named = "app") -> App:
+def load_app(path: str, folder: str, named: Named) -> App:
     """Imports `pkg.mod:app` with `folder` first on the path. ConfigError says what failed and where.
 
     `named`: whether the path names the app, or a function without arguments that makes it.

@@ -35,6 +35,8 @@ async def handle(value: bytes, msg: Message) -> None:
         time.sleep(600)
     if value == b"fail":
         raise ValueError(f"{msg.id} {msg.key!r} {msg.headers} {msg.timestamp} attempt {msg.attempt}")
+def make():
+    return app
 """
 
 
@@ -46,7 +48,9 @@ class Ward:
         app = App("shop")
         app.handler("orders", dlq=dead_letters)(self.handle)
         clients = Clients(common=Properties({"bootstrap.servers": "127.0.0.1:9"}))
-        settings = WorkSettings(clients=clients, app="shop:app", app_dir=str(folder), most_blocked_s=most_blocked_s)
+        settings = WorkSettings(
+            clients=clients, app="shop:make", named="factory", app_dir=str(folder), most_blocked_s=most_blocked_s
+        )
         self.usual: list[Any] = []
         self.quarantine = Quarantine(settings, app.handlers["orders"], self._run)
 
