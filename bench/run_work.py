@@ -1,7 +1,7 @@
 """
 Question: what does a handled record cost here, beside the other ways to handle records in Python?
 Budget:   no-op handler 6 CPU-µs a record and 100,000/s; 5 ms handler with 1,000 in flight 15 µs and 60,000/s; dedup
-          adds 6 µs; ten times the rate of the best peer that keeps the order of keys.
+          adds 6 µs; ten times the rate of the best peer that keeps key order with many in flight.
 
 `make bench-work` runs this. README.md beside it says how each figure is taken.
 """
