@@ -29,6 +29,7 @@ from .claiming import with_namespace
 from .lifespan import opened
 from .loading import chosen_handlers, load_app
 from .process import BLOCKED, FORCED, Brief
+from .properties import with_instance
 from .pulse import Pulse, Vitals
 from .report import ReportedLogs, Reporter, take_stdout
 from .retry import words
@@ -80,7 +81,8 @@ async def _work(settings: WorkSettings, app: App, reporter: Reporter, brief: Bri
     run = settings.run
     handlers = chosen_handlers(app, (run.source,) if run else tuple(settings.topics))
     group = group_of(settings, app.name)
-    worker = Worker(with_namespace(settings, app.name), handlers, group, int(sys.argv[2]))
+    settings = with_instance(with_namespace(settings, app.name), brief.seat)
+    worker = Worker(settings, handlers, group, int(sys.argv[2]))
     worker.suspect(brief.suspects)
     worker.tell_members(lambda member: reporter.send("member", id=member))
     _stop_when_told(worker, settings.stop_s + LEAVE_S)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError
 
-__all__ = ["is_absent", "is_gone", "is_overtaken", "is_passing", "is_too_large"]
+__all__ = ["is_absent", "is_fenced", "is_gone", "is_overtaken", "is_passing", "is_too_large"]
 
 ABSENT = frozenset({"UNKNOWN_TOPIC_OR_PART", "UNKNOWN_TOPIC_ID", "_UNKNOWN_PARTITION", "_UNKNOWN_TOPIC"})
 
@@ -51,6 +51,12 @@ def is_gone(error: KafkaError) -> bool:
 def is_overtaken(error: KafkaError) -> bool:
     """Whether a commit came after its partition was given to another, or while partitions move."""
     return error.name() in OVERTAKEN
+
+
+def is_fenced(error: KafkaError) -> bool:
+    """Whether another process has joined the group under the same `group.instance.id`."""
+    # The client wraps it into an error of its own, which keeps nothing of it but the words.
+    return error.name() == "FENCED_INSTANCE_ID" or (error.name() == "_FATAL" and "fenced" in error.str())
 
 
 def is_absent(error: KafkaError) -> bool:

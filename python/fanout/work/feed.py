@@ -19,7 +19,7 @@ from confluent_kafka import OFFSET_END, KafkaError, KafkaException, TopicPartiti
 
 from fanout.errors import FanoutError, WorkError
 
-from .codes import is_gone, is_overtaken, is_passing
+from .codes import is_fenced, is_gone, is_overtaken, is_passing
 
 if TYPE_CHECKING:
     from fanout._fanout import Intake
@@ -190,11 +190,27 @@ class Feed:
                 self._consumer.seek(TopicPartition(self._reading.topic, message.partition(), start))
         return [message for message in messages if message.partition() not in strays]
 
+    def note_error(self, error: KafkaError) -> None:
+        """Keeps what the client says of itself, if it ends the reading: the next read raises it. Else it is logged."""
+        if not is_fenced(error):
+            logger.error("%s: %s", self._reading.topic, error.str())
+        elif self._error is None:
+            self._error = self._fenced(error)
+
+    def _fenced(self, error: KafkaError) -> WorkError:
+        return WorkError(
+            f"group {self._reading.group}: another process reads {self._reading.topic} under this one's "
+            f"group.instance.id ({error.str()})",
+            "give each host a group.instance.id of its own",
+        )
+
     def _trouble(self, message: Any) -> None:
         error: KafkaError = message.error()
         if is_passing(error):
             logger.warning("%s: %s", self._reading.topic, error.str())
             return
+        if is_fenced(error):
+            raise self._fenced(error)
         if is_gone(error):
             raise self._starts.gone(self._reading.topic, message)
         raise WorkError(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from fanout.config.properties import Properties
 from fanout.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -11,7 +14,14 @@ if TYPE_CHECKING:
 
     from .start import WhereNew
 
-__all__ = ["consumer_properties", "is_cooperative", "producer_properties", "where_new"]
+__all__ = [
+    "consumer_properties",
+    "is_cooperative",
+    "member_properties",
+    "producer_properties",
+    "where_new",
+    "with_instance",
+]
 
 NEEDED = {
     # The ledger alone says what is committed.
@@ -43,6 +53,11 @@ OFFERED_IN_RUN = {
     "session.timeout.ms": "10000",
 }
 
+CLASSIC_ONLY = frozenset({"partition.assignment.strategy", "session.timeout.ms"})
+"""What members of the consumer protocol (KIP-848) do not choose."""
+
+INSTANCE = "group.instance.id"
+
 PRODUCER = {
     "acks": "all",
     "enable.idempotence": "true",
@@ -73,7 +88,33 @@ def consumer_properties(settings: WorkSettings, group: str) -> dict[str, str]:
     for name, needed in NEEDED.items():
         if own.get(name, needed).lower() != needed:
             raise ConfigError(name, f"a worker needs {needed}: with {own[name]} records could be lost; remove it")
-    return {**offered, **own, **required, "group.id": group}
+    chosen = {**offered, **own, **required, "group.id": group}
+    if not _is_consumer_protocol(own):
+        return chosen
+    if INSTANCE in own:
+        raise ConfigError(INSTANCE, "with group.protocol=consumer a process that was killed cannot come back under its "
+                          "name before its session ends: use one of the two")  # fmt: skip
+    for name in CLASSIC_ONLY & own.keys():
+        raise ConfigError(name, "with group.protocol=consumer the brokers decide that; remove it")
+    return {name: value for name, value in chosen.items() if name not in CLASSIC_ONLY}
+
+
+def with_instance(settings: WorkSettings, seat: int) -> WorkSettings:
+    """The settings of one of the processes: each static member needs a name nobody else has, the same after a restart.
+
+    It is what the user chose for this host, the number of the process, and, added by `member_properties`, the topic.
+    """
+    instance = settings.clients.of("consumer", "work").get(INSTANCE)
+    if instance is None:
+        return settings
+    consumer = Properties({INSTANCE: f"{instance}-{seat}"}).over(settings.clients.consumer)
+    return replace(settings, clients=replace(settings.clients, consumer=consumer))
+
+
+def member_properties(settings: WorkSettings, group: str, topic: str) -> dict[str, str]:
+    """`consumer_properties` of the one that reads `topic`."""
+    properties = consumer_properties(settings, group)
+    return {**properties, INSTANCE: f"{properties[INSTANCE]}-{topic}"} if INSTANCE in properties else properties
 
 
 def producer_properties(settings: WorkSettings) -> dict[str, str]:
@@ -91,4 +132,9 @@ def where_new(settings: WorkSettings) -> WhereNew:
 
 def is_cooperative(properties: dict[str, str]) -> bool:
     """Whether partitions move one by one instead of all at once."""
-    return properties.get("partition.assignment.strategy", "").startswith("cooperative")
+    strategy = properties.get("partition.assignment.strategy", "")
+    return strategy.startswith("cooperative") or _is_consumer_protocol(properties)
+
+
+def _is_consumer_protocol(properties: Mapping[str, str]) -> bool:
+    return properties.get("group.protocol", "classic").lower() == "consumer"

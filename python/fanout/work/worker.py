@@ -25,7 +25,7 @@ from .link import Link
 from .parking import Parking
 from .post import Post
 from .process import Suspect
-from .properties import consumer_properties, is_cooperative, producer_properties, where_new
+from .properties import is_cooperative, member_properties, producer_properties, where_new
 from .quarantine import Quarantine
 from .retry_topic import Retries, at_its_time, returned
 from .runtime import Parts, Runtime
@@ -141,7 +141,7 @@ def station(settings: WorkSettings, inlet: Inlet, group: str, places: Row) -> St
     limits = (settings.in_flight_records, settings.in_flight_bytes)
     intake = Intake(topic, handler.order_by, limits=limits, run=(run.run, run.sources) if run else None)
     parking = Parking(topic) if handler.on_dead_letter == "park_key" and run is None else None
-    properties = consumer_properties(settings, group)
+    properties = member_properties(settings, group, topic)
     starts = Starts(
         cluster=Cluster(dict(settings.clients.of("core", "work"))),
         topic=topic,
@@ -159,7 +159,8 @@ def station(settings: WorkSettings, inlet: Inlet, group: str, places: Row) -> St
         records=settings.in_flight_records,
         parking=parking,
     )
-    feed = Feed(reading, confluent_kafka.Consumer(with_token_function(properties), logger=KAFKA_LOG), intake, starts)
+    told = {**with_token_function(properties), "error_cb": lambda error: feed.note_error(error)}  # noqa: PLW0108  made below
+    feed: Feed = Feed(reading, confluent_kafka.Consumer(told, logger=KAFKA_LOG), intake, starts)
     parts = _parts(settings, inlet, group, intake)
     return Station(
         inlet.topic, Runtime(replace(with_parking(parts, parking), places=places), feed.made_room), feed, intake

@@ -10,7 +10,14 @@ from fanout.config.clients import Clients
 from fanout.config.properties import Properties
 from fanout.config.work import RunWork, WorkSettings
 from fanout.errors import ConfigError
-from fanout.work.properties import consumer_properties, is_cooperative, producer_properties, where_new
+from fanout.work.properties import (
+    consumer_properties,
+    is_cooperative,
+    member_properties,
+    producer_properties,
+    where_new,
+    with_instance,
+)
 
 RUN = RunWork(run="r", source="orders", topic="temp", sources={0: 2, 11: 0})
 
@@ -82,3 +89,25 @@ def test_a_new_group_begins_where_the_client_properties_say(said: str | None, pl
 def test_a_place_that_is_none_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"^auto\.offset\.reset: "):
         where_new(settings_with({"auto.offset.reset": "middle"}))
+
+
+def test_the_consumer_protocol_is_told_nothing_that_its_brokers_decide() -> None:
+    settings = settings_with({"group.protocol": "consumer"}, run=RUN, group="g")
+    properties = consumer_properties(settings, "g")
+    assert properties.keys().isdisjoint({"session.timeout.ms", "partition.assignment.strategy"})
+    assert is_cooperative(properties)
+    with pytest.raises(ConfigError, match="the brokers decide that"):
+        consumer_properties(settings_with({"group.protocol": "consumer", "session.timeout.ms": "9000"}), "g")
+    with pytest.raises(ConfigError, match="use one of the two"):
+        consumer_properties(settings_with({"group.protocol": "consumer", "group.instance.id": "host"}), "g")
+
+
+def test_every_static_member_of_a_host_has_a_name_of_its_own_that_stays() -> None:
+    settings = settings_with({"group.instance.id": "host"})
+    names = {
+        member_properties(with_instance(settings, seat), "g", topic)["group.instance.id"]
+        for seat in (0, 1)
+        for topic in ("orders", "clicks")
+    }
+    assert names == {"host-0-orders", "host-0-clicks", "host-1-orders", "host-1-clicks"}
+    assert with_instance(settings_with({}), 1) == settings_with({})
