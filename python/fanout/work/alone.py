@@ -63,7 +63,10 @@ def main() -> NoReturn:
     reporter = take_stdout()
     try:
         logging.basicConfig(level=int(sys.argv[1]), handlers=[ReportedLogs(reporter)])
-        settings = WorkSettings.from_json(sys.stdin.buffer.readline())
+        told = sys.stdin.buffer.readline()
+        if not told:
+            end(0)  # its worker was killed before it could say what is to be done
+        settings = WorkSettings.from_json(told)
         topic = json.loads(sys.stdin.buffer.readline())
         app = load_app(settings.app, settings.app_dir, settings.named)
         with asyncio.Runner(loop_factory=loop_factory(settings.loop)) as runner:
