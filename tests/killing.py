@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["COOPERATIVE", "Job", "Kill", "Toll", "dead_letters", "fill", "kill_every", "toll_of", "workers"]
 
+TOLD_OF = ("did not get through", "lost partitions", "still ran", "not left cleanly")
+"""What workers say when they repeat though nobody killed them: a rebalance overtook a commit, or took partitions."""
+
 PLACE = ("topic", "partition", "offset")
 
 COOPERATIVE = {"partition.assignment.strategy": "cooperative-sticky", "session.timeout.ms": "6000"}
@@ -129,6 +132,10 @@ class Toll:
     def of_survivors(self, kills: Sequence[Kill]) -> int:
         """Repeats that no kill explains."""
         return self.repeats.total() - sum(self.repeats[pid] for pid in {kill.pid for kill in kills})
+
+    def unexplained(self, kills: Sequence[Kill], said: str) -> int:
+        """Repeats that neither a kill explains nor anything the workers said."""
+        return 0 if any(words in said for words in TOLD_OF) else self.of_survivors(kills)
 
     def report(self, kills: Sequence[Kill]) -> None:
         """One line a kill."""

@@ -56,6 +56,7 @@ class Storm:
     least: int
     joins: int = 0
     leaves: int = 0
+    said: str = ""
     kills: list[Kill] = field(default_factory=list)
 
     def blow(self, deeds: Iterable[Deed], dice: random.Random) -> None:
@@ -84,7 +85,8 @@ class Storm:
         toll = toll_of(self.job.handled.lines(), self.kills)
         in_flight = sum(kill.in_flight for kill in self.kills)
         print(f"joins={self.joins} leaves={self.leaves} kills={len(self.kills)} in_flight_at_kills={in_flight} "
-              f"repeats={toll.repeats.total()} overlapping={len(toll.overlapping)}")  # fmt: skip
+              f"repeats={toll.repeats.total()} of_survivors={toll.of_survivors(self.kills)} "
+              f"overlapping={len(toll.overlapping)}")  # fmt: skip
         return toll
 
     def _join(self, stack: ExitStack) -> Running:
@@ -99,7 +101,7 @@ class Storm:
         assert running.runs, f"a command left by itself:\n{running.said()}"
         self.leaves += 1
         running.signal(signal.SIGTERM)
-        running.wait(STOP_S).require()
+        self.said += running.wait(STOP_S).require().err
 
 
 def children_of(commands: Iterable[Running]) -> list[int]:
