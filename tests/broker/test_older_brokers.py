@@ -56,7 +56,8 @@ def test_every_kind_of_record_arrives_once(older_kafka: Kafka, older_topics: Top
         generator.write(Chunk(records=300, codec=codec, ending="abort"))
 
     # Small transactions: the sequences of every target go on over many commits in one epoch.
-    small = settings(bootstrap, generator.topic, target, group=group, batch_bytes=1_024, transaction_bytes=4_096)
+    sizes = {"batch_bytes": 1_024, "grown_batch_bytes": 1_024, "transaction_bytes": 4_096}
+    small = settings(bootstrap, generator.topic, target, group=group, **sizes)
     forwarder = Forwarder(small)
     assert {end.outcome for end in forwarder.run()} == {"end"}
     commits = [lane.commits for lane in forwarder.stats()]

@@ -111,7 +111,7 @@ def test_a_renewal_whose_own_answer_is_lost_is_not_taken_for_another_owner(fault
 def test_transactions_given_up_at_random_leave_no_trace(faulty: Faulty) -> None:
     walk = Walk(faulty)
     rule = Rule(Api.END_TXN, "request", Cut(at=20), times=1_000, chance=1 / 3)
-    small = {"batch_bytes": 1024, "lane_memory_bytes": 256 << 10}
+    small = {"batch_bytes": 1024, "grown_batch_bytes": 1024, "lane_memory_bytes": 256 << 10}
     assert walk.step(rule, records=10_000, **small) == "producer replaced"
     verdict = walk.road.prove()
     written = sum(1 for _ in read(faulty.direct, walk.road.target, isolation="read_uncommitted"))

@@ -35,6 +35,8 @@ class ForwardSettings:
     allotments: the target partitions each source partition may write; None allows all to all.
     origin: one of `ORIGINS`: no header, the run's 12 bytes, or `<topic>/<partition>/<offset>` as text.
     compression: one of `COMPRESSIONS`; `same` keeps the codec of each source batch.
+    batch_bytes: a produced batch is closed at this size, before it is packed; at up to grown_batch_bytes where a lane
+        fills so few targets that its requests would be small.
     merge_below_bytes: source batches that could be passed on whole are merged where their mean is below it (where they
         are compressed, below a sixteenth of it); 0 passes all.
     delivery: one of `DELIVERIES`; at-least-once writes without transactions, so that records are seen at once.
@@ -57,6 +59,7 @@ class ForwardSettings:
     delivery: str = "exactly-once"
     fetch_bytes: int = 2 * MIB
     batch_bytes: int = 64 * 1024
+    grown_batch_bytes: int = 256 * 1024
     merge_below_bytes: int = 16 * 1024
     transaction_bytes: int = 32 * MIB
     transaction_ms: int = 500

@@ -144,3 +144,22 @@ fn an_answer_out_of_order_with_nothing_missing_before_it_gives_the_transaction_u
     post(&mut outbox, 0..1).expect("in flight");
     assert!(matches!(outbox.flush(), Err(Interrupt::Renew(_))));
 }
+
+#[test]
+fn a_second_batch_of_a_target_is_no_request_by_itself() {
+    let script = Scripted::default();
+    let source = TopicPartition::new("orders", 0);
+    // A request is full with three batches.
+    let request = 3 * sealed().bytes().len();
+    let mut outbox = Outbox::new(script.clone(), source, 8 * request);
+    script.0.borrow_mut().codes.extend([0, 0]);
+
+    for target in [0, 0, 1, 2] {
+        outbox.post(target, sealed(), 0).expect("it is taken");
+    }
+
+    let asked = || script.0.borrow().owed.clone();
+    assert_eq!(asked(), [[0, 1]], "the second batch of 0 waits for more");
+    outbox.flush().expect("both requests are answered");
+    assert_eq!(asked(), VecDeque::<Vec<i32>>::new());
+}

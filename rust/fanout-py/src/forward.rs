@@ -38,6 +38,7 @@ pub(crate) struct ForwardSettings {
     compression: String,
     fetch_bytes: usize,
     batch_bytes: usize,
+    grown_batch_bytes: usize,
     merge_below_bytes: usize,
     transaction_bytes: usize,
     transaction_ms: u64,
@@ -57,6 +58,7 @@ impl ForwardSettings {
             limits: ForwardLimits {
                 fetch_bytes: self.fetch_bytes,
                 batch_bytes: self.batch_bytes,
+                grown_batch_bytes: self.grown_batch_bytes,
                 merge_below_bytes: self.merge_below_bytes,
                 transaction_bytes: self.transaction_bytes,
                 transaction_ms: self.transaction_ms,

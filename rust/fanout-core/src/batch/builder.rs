@@ -19,7 +19,7 @@ use crate::record::RESERVED_PREFIX;
 pub struct BatchBuilder {
     /// Room for the header, then the records.
     buffer: Vec<u8>,
-    /// Bytes a new buffer is given at once: it would grow there step by step, copied at each.
+    /// Bytes a buffer is given at its first record: it would grow there step by step, copied at each.
     room: usize,
     count: i32,
     base_timestamp: i64,
@@ -29,18 +29,12 @@ pub struct BatchBuilder {
 }
 
 impl BatchBuilder {
-    /// An empty batch with room for `capacity` bytes.
+    /// An empty batch that takes room for `capacity` bytes with its first record.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
-        Self::from_buffer(Vec::with_capacity(capacity.max(HEADER_LEN)))
-    }
-
-    /// An empty batch in a buffer that was used before.
-    #[must_use]
-    pub fn from_buffer(buffer: Vec<u8>) -> Self {
         let mut builder = Self {
-            room: buffer.capacity(),
-            buffer,
+            room: capacity,
+            buffer: Vec::new(),
             count: 0,
             base_timestamp: 0,
             max_timestamp: 0,
@@ -135,10 +129,6 @@ impl BatchBuilder {
         mut spare: Vec<u8>,
     ) -> Result<SealedBatch, BatchError> {
         let unpacked_len = self.buffer.len();
-        if codec == Codec::None {
-            spare.clear();
-            spare.reserve(self.room);
-        }
         let mut used = codec;
         if codec != Codec::None {
             spare.clear();
@@ -165,6 +155,7 @@ impl BatchBuilder {
         if self.count == 0 {
             self.base_timestamp = timestamp;
             self.max_timestamp = timestamp;
+            self.buffer.reserve(self.room.saturating_sub(HEADER_LEN));
         }
         self.max_timestamp = self.max_timestamp.max(timestamp);
         let head = Head {

@@ -7,7 +7,9 @@ use std::time::Duration;
 use super::security::Security;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
-use crate::wire::{Address, Cancel, ConnectionSettings, Dial, PlainDial, Throttled, TokenSource};
+use crate::wire::{
+    Address, Cancel, ConnectionSettings, Dial, FramePool, PlainDial, Throttled, TokenSource,
+};
 
 /// How a client reaches its cluster and how long it tries.
 #[derive(Clone)]
@@ -58,6 +60,7 @@ impl ClientSettings {
                 cancel: Cancel::default(),
                 max_answer_bytes: MAX_ANSWER_BYTES,
                 login: None,
+                frames: FramePool::default(),
                 throttled: Throttled::default(),
             },
             backoff: (Duration::from_millis(20), Duration::from_secs(1)),

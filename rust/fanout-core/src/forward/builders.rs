@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::carried::{Broken, Carried};
 use super::outbox::Outbox;
-use super::plan::{Spreading, Stamping};
+use super::plan::{ForwardLimits, Spreading, Stamping};
 use super::seam::{Interrupt, Produce, Step};
 use super::stats::{Reason, Way};
 use crate::batch::{
@@ -21,6 +21,8 @@ use crate::route::Router;
 struct Target {
     partition: i32,
     builder: BatchBuilder,
+    /// Its batch is closed at this size.
+    limit: usize,
     /// Source offset of the first record in the builder.
     first_offset: i64,
     /// Sequence of the next batch in the owner's epoch.
@@ -39,7 +41,8 @@ pub(super) struct Builders {
     targets: Vec<Target>,
     owner: Owner,
     codec: Codec,
-    batch_bytes: usize,
+    /// Where batches are closed, and where those of a lane that fills few targets are.
+    batch_bytes: (usize, usize),
     packer: Packer,
     /// Whether batches are parts of transactions.
     pub(super) transactional: bool,
@@ -50,11 +53,12 @@ impl Builders {
         at: TopicPartition,
         router: Router,
         how: Spreading,
-        batch_bytes: usize,
+        limits: &ForwardLimits,
     ) -> Self {
         let target = |&partition: &i32| Target {
             partition,
-            builder: BatchBuilder::with_capacity(batch_bytes),
+            builder: BatchBuilder::with_capacity(limits.batch_bytes),
+            limit: limits.batch_bytes,
             first_offset: 0,
             sequence: 0,
             posted: 0,
@@ -67,7 +71,7 @@ impl Builders {
             router,
             owner: NOBODY,
             codec: how.codec.unwrap_or(Codec::None),
-            batch_bytes,
+            batch_bytes: (limits.batch_bytes, limits.grown_batch_bytes),
             packer: Packer::default(),
             transactional: true,
         }
@@ -79,6 +83,7 @@ impl Builders {
         self.owner = owner;
         for target in &mut self.targets {
             target.builder.clear();
+            target.limit = self.batch_bytes.0;
             if renewed {
                 target.sequence = 0;
             }
@@ -177,12 +182,29 @@ impl Builders {
         let target = &mut self.targets[index];
         if target.builder.is_empty() {
             target.first_offset = offset;
-        } else if !target.builder.fits(record, stamp, self.batch_bytes) {
-            self.post(index, outbox)?;
-            self.targets[index].first_offset = offset;
+        } else if !target.builder.fits(record, stamp, target.limit) {
+            self.widen(index, outbox);
+            let target = &self.targets[index];
+            if !target.builder.fits(record, stamp, target.limit) {
+                self.post(index, outbox)?;
+                self.targets[index].first_offset = offset;
+            }
         }
         let pushed = self.targets[index].builder.push(record, timestamp, stamp);
         Ok(pushed.map(|stripped| stripped as u64))
+    }
+
+    /// Lets a full batch grow while all that is open makes no half request.
+    ///
+    /// A request takes one batch a target: a lane that fills few would send many small ones.
+    /// One that fills many comes here with more than that: half a batch a target is open on average.
+    fn widen<P: Produce>(&mut self, index: usize, outbox: &Outbox<P>) {
+        let open = self.targets.iter().map(|target| target.builder.len());
+        if open.sum::<usize>() < outbox.request_bytes() / 2 {
+            let (step, most) = self.batch_bytes;
+            let limit = &mut self.targets[index].limit;
+            *limit = most.min(*limit + step).max(*limit);
+        }
     }
 
     /// Sends a whole batch on to the emptiest target, behind the records that its builder holds.
@@ -232,6 +254,7 @@ impl Builders {
             .map_err(|error| {
                 Interrupt::Stop(Broken::at(target.first_offset, &error).halted(&self.at))
             })?;
+        target.limit = self.batch_bytes.0;
         target.posted += sealed.bytes().len() as u64;
         target.sequence = next_sequence(target.sequence, sealed.record_count());
         outbox.post(target.partition, sealed, target.first_offset)
@@ -248,4 +271,126 @@ impl Builders {
 /// The sequence after a batch: it wraps from 2^31 − 1 to 0.
 fn next_sequence(sequence: i32, records: i32) -> i32 {
     sequence.wrapping_add(records) & i32::MAX
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::HEADER_LEN;
+    use crate::cluster::Failure;
+    use crate::forward::plan::ForwardLimits;
+    use crate::forward::seam::{Answer, Outgoing};
+    use crate::forward::stats::Reason;
+    use crate::route::{Partitioner, Policy};
+
+    const RECORDS: u8 = 60;
+
+    /// Takes everything, and notes how long the batches of each request are.
+    #[derive(Default)]
+    struct Taking {
+        requests: Vec<Vec<(i32, usize)>>,
+        answered: usize,
+    }
+
+    impl Produce for Taking {
+        fn begin(&mut self, _producer: Owner) {}
+
+        fn enlist(&mut self, _batches: &[Outgoing<'_>]) -> Step<()> {
+            Ok(())
+        }
+
+        fn leader(&mut self, _target: i32) -> Result<i32, Failure> {
+            Ok(0)
+        }
+
+        fn send(&mut self, _node: i32, batches: &[Outgoing<'_>]) -> Result<(), Failure> {
+            let length = |batch: &Outgoing<'_>| batch.slices.iter().map(|slice| slice.len()).sum();
+            let request = batches.iter().map(|batch| (batch.target, length(batch)));
+            self.requests.push(request.collect());
+            Ok(())
+        }
+
+        fn receive(&mut self, _node: i32) -> Result<Vec<Answer>, Failure> {
+            self.answered += 1;
+            let answer = |&(target, _): &(i32, usize)| Answer {
+                target,
+                code: 0,
+                base_offset: -1,
+                message: String::new(),
+            };
+            Ok(self.requests[self.answered - 1]
+                .iter()
+                .map(answer)
+                .collect())
+        }
+
+        fn refresh(&mut self, _nodes: &[i32]) {}
+
+        fn pause(&mut self, _tries: u32, _reason: &str) -> Step<()> {
+            Ok(())
+        }
+    }
+
+    /// A batch of records of about 60 bytes, each with a key of its own.
+    fn source() -> Vec<u8> {
+        let mut bytes = vec![0; HEADER_LEN];
+        for n in 0..RECORDS {
+            let record = [&[0, 0, 2 * n, 2, n, 100][..], &[n; 50], &[0]].concat();
+            bytes.push(2 * u8::try_from(record.len()).expect("short"));
+            bytes.extend(record);
+        }
+        let length = i32::try_from(bytes.len() - 12).expect("short");
+        bytes[8..12].copy_from_slice(&length.to_be_bytes());
+        bytes[16] = 2;
+        bytes[26] = RECORDS - 1;
+        bytes[60] = RECORDS;
+        bytes
+    }
+
+    /// The lengths of the batches that a lane with so many targets posts, batches of 1 to 4 KiB in requests of 8 KiB.
+    fn lengths(targets: i32) -> Vec<usize> {
+        let at = TopicPartition::new("orders", 0);
+        let limits = ForwardLimits {
+            fetch_bytes: 64 << 10,
+            batch_bytes: 1 << 10,
+            grown_batch_bytes: 4 << 10,
+            merge_below_bytes: 0,
+            transaction_bytes: 1 << 20,
+            transaction_ms: 500,
+            lane_memory_bytes: 1 << 20,
+        };
+        let how = Spreading {
+            policy: Policy::Key(Partitioner::Xxh3),
+            stamping: Stamping::None,
+            codec: None,
+        };
+        let router = Router::new(how.policy, (0..targets).collect()).expect("there are targets");
+        let mut builders = Builders::new(at.clone(), router, how, &limits);
+        let mut outbox = Outbox::new(Taking::default(), at, 64 << 10);
+        let bytes = source();
+        let batch = Batch::parse(&bytes).expect("a sound batch");
+        for _ in 0..40 {
+            let carried = Carried::opened(&batch.header, Reason::Spread);
+            let found = (&batch, batch.payload());
+            let walked = builders.walk(found, (0, i64::MAX), carried, &mut outbox);
+            assert!(matches!(walked, Ok(Ok(_))));
+        }
+        outbox.flush().expect("everything is taken");
+        let requests = &outbox.seam().requests;
+        requests
+            .iter()
+            .flatten()
+            .map(|&(_, length)| length)
+            .collect()
+    }
+
+    #[test]
+    fn batches_of_a_lane_with_one_target_grow_and_those_of_a_lane_with_many_do_not() {
+        let one = lengths(1);
+        assert!(one.iter().all(|&length| length > 3 << 10), "{one:?}");
+        assert!(one.iter().all(|&length| length <= 4 << 10), "{one:?}");
+        let many = lengths(32);
+        assert!(many.len() > 32, "most were filled");
+        assert!(many.iter().all(|&length| length <= 1 << 10), "{many:?}");
+    }
 }

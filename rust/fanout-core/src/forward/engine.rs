@@ -24,7 +24,7 @@ use crate::cluster::topics::most_batch_bytes;
 use crate::cluster::{Client, ClientSettings};
 use crate::error::{Error, Result};
 use crate::record::{Tally, TopicPartition};
-use crate::wire::Throttled;
+use crate::wire::{FramePool, Throttled};
 
 /// Forwards some partitions of one topic to another.
 pub struct Engine {
@@ -34,6 +34,7 @@ pub struct Engine {
     lanes: BTreeMap<i32, Arc<LaneStats>>,
     target: OnceLock<Target>,
     rates: Arc<Rates>,
+    frames: FramePool,
     crew: Arc<Crew>,
 }
 
@@ -61,6 +62,7 @@ impl Engine {
             control: Control::default(),
             target: OnceLock::new(),
             rates: Arc::new(Rates::new(plan.rates)),
+            frames: FramePool::shared_by(plan.partitions.len()),
             crew: Arc::default(),
             plan,
         })
@@ -146,6 +148,7 @@ impl Engine {
         let mut settings = self.plan.client.clone();
         settings.connection.cancel = control.cancel.clone();
         settings.connection.throttled = throttled.clone();
+        settings.connection.frames = self.frames.clone();
         settings.connection.max_answer_bytes = self.plan.limits.lane_memory_bytes;
         settings
     }

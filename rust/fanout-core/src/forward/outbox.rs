@@ -98,6 +98,17 @@ impl<P: Produce> Outbox<P> {
         self.met_corruption
     }
 
+    /// What it sends through.
+    #[cfg(test)]
+    pub(super) fn seam(&self) -> &P {
+        &self.produce
+    }
+
+    /// So many posted bytes are sent without waiting for more.
+    pub(super) fn request_bytes(&self) -> usize {
+        self.request_bytes
+    }
+
     /// Bytes posted since the transaction began, or since the last checkpoint.
     #[must_use]
     pub fn transaction_bytes(&self) -> usize {
@@ -147,7 +158,8 @@ impl<P: Produce> Outbox<P> {
         self.held_bytes += size;
         self.transaction_bytes += size;
         if self.ready_bytes >= self.request_bytes {
-            self.dispatch()?;
+            // A second batch of a target waits for others: sent now, it would be a request by itself.
+            self.dispatch_one_of_each()?;
         }
         while self.held_bytes > self.budget && self.await_one()? {}
         Ok(())
@@ -160,10 +172,16 @@ impl<P: Produce> Outbox<P> {
     /// As [`Outbox::post`].
     pub fn dispatch(&mut self) -> Step<()> {
         while self.ready_bytes > 0 {
-            for (node, parcels) in self.next_requests()? {
-                self.make_room(node)?;
-                self.send(node, parcels)?;
-            }
+            self.dispatch_one_of_each()?;
+        }
+        Ok(())
+    }
+
+    /// Sends the oldest unsent batch of every target.
+    fn dispatch_one_of_each(&mut self) -> Step<()> {
+        for (node, parcels) in self.next_requests()? {
+            self.make_room(node)?;
+            self.send(node, parcels)?;
         }
         Ok(())
     }

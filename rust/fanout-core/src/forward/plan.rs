@@ -93,6 +93,8 @@ pub struct ForwardLimits {
     pub fetch_bytes: usize,
     /// A produced batch is closed at this size, unpacked.
     pub batch_bytes: usize,
+    /// Instead, at up to this one while what a lane has open makes no half request: it fills few targets.
+    pub grown_batch_bytes: usize,
     /// Source batches that could pass are merged where their mean is below it; a sixteenth of it where
     /// they are packed. 0: never.
     pub merge_below_bytes: usize,
@@ -110,9 +112,10 @@ impl ForwardLimits {
     /// builders take at most a quarter of its memory.
     pub(super) fn for_targets(&self, targets: usize, most_bytes: usize) -> Self {
         let share = self.lane_memory_bytes / 4 / targets.max(1);
-        let batch_bytes = self.batch_bytes.min(share).max(LEAST_BATCH_BYTES);
+        let bounded = |bytes: usize| bytes.min(share).max(LEAST_BATCH_BYTES).min(most_bytes);
         Self {
-            batch_bytes: batch_bytes.min(most_bytes),
+            batch_bytes: bounded(self.batch_bytes),
+            grown_batch_bytes: bounded(self.grown_batch_bytes),
             ..self.clone()
         }
     }

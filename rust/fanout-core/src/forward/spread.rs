@@ -35,7 +35,7 @@ impl Spread {
         Some(Self {
             passing: Passing::new(how, limits),
             unpacker: Unpacker::new(limits.lane_memory_bytes),
-            builders: Builders::new(at, router, how, limits.batch_bytes),
+            builders: Builders::new(at, router, how, limits),
         })
     }
 

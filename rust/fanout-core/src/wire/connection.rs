@@ -41,6 +41,8 @@ pub struct ConnectionSettings {
     pub max_answer_bytes: usize,
     /// Who we are to the broker, where it asks.
     pub login: Option<Login>,
+    /// What long answers are read into.
+    pub frames: FramePool,
     /// Counts what brokers ask us to wait.
     pub throttled: Throttled,
 }
@@ -58,7 +60,6 @@ pub struct Connection {
     transport: Box<dyn Transport>,
     settings: ConnectionSettings,
     versions: Versions,
-    frames: FramePool,
     next_correlation: i32,
     owed: VecDeque<Owed>,
     out: BytesMut,
@@ -87,7 +88,6 @@ impl Connection {
             transport,
             settings: settings.clone(),
             versions: Versions::default(),
-            frames: FramePool::default(),
             next_correlation: 0,
             owed: VecDeque::new(),
             out: BytesMut::new(),
@@ -323,7 +323,7 @@ impl Connection {
                 allowed: self.settings.max_answer_bytes,
             });
         }
-        let mut frame = self.frames.lend(length);
+        let mut frame = self.settings.frames.lend(length);
         self.read_exact(frame.as_mut(), &patience)?;
         self.last_used = Instant::now();
         Ok(frame.into_bytes())

@@ -7,13 +7,22 @@ use bytes::Bytes;
 /// Answers below this size are allocated afresh: the pool is for fetches.
 const POOLED_FROM: usize = 64 * 1024;
 
-/// Spare buffers kept: a lane holds the fetch it works on, the next one, and those that batches in flight lie in.
+/// Spare buffers kept, beside one a sharer: a lane holds the fetch it works on, and those that batches in flight lie in.
 const SPARE: usize = 4;
 
-/// Buffers of one connection, lent out as [`Bytes`] and returned when the last slice is dropped.
-#[derive(Debug, Clone, Default)]
+/// Buffers that connections share, lent out as [`Bytes`] and returned when the last slice is dropped.
+///
+/// Most lanes of many wait: those that work use what the others gave back, warm, instead of touching their own.
+#[derive(Debug, Clone)]
 pub struct FramePool {
     spare: Arc<Mutex<Vec<Vec<u8>>>>,
+    most: usize,
+}
+
+impl Default for FramePool {
+    fn default() -> Self {
+        Self::shared_by(0)
+    }
 }
 
 /// A lent buffer: its first `len` bytes are the frame.
@@ -24,6 +33,15 @@ pub(crate) struct Frame {
 }
 
 impl FramePool {
+    /// A pool for so many lanes.
+    #[must_use]
+    pub fn shared_by(lanes: usize) -> Self {
+        Self {
+            spare: Arc::default(),
+            most: lanes + SPARE,
+        }
+    }
+
     /// A buffer of `len` bytes, old bytes in it and all: the caller overwrites every one.
     ///
     /// A spare one that is too short is let go, so that those kept become as long as the fetches.
@@ -73,7 +91,7 @@ impl Drop for Frame {
     fn drop(&mut self) {
         if let Some(home) = &self.home {
             let mut spares = home.spares();
-            if spares.len() < SPARE {
+            if spares.len() < home.most {
                 spares.push(std::mem::take(&mut self.buffer));
             }
         }

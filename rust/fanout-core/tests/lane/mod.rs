@@ -97,6 +97,7 @@ pub(crate) fn run_with<C: Commit>(
     let limits = ForwardLimits {
         fetch_bytes: 64 << 10,
         batch_bytes: 1024,
+        grown_batch_bytes: 1024,
         merge_below_bytes: 4 << 10,
         transaction_bytes: 6 << 10,
         transaction_ms: 500,

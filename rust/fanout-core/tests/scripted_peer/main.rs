@@ -61,6 +61,7 @@ fn plan(peer: &Peer) -> ForwardPlan {
         limits: ForwardLimits {
             fetch_bytes: 64 << 10,
             batch_bytes: 1 << 10,
+            grown_batch_bytes: 1 << 10,
             merge_below_bytes: 0,
             transaction_bytes: 1 << 20,
             transaction_ms: 500,
