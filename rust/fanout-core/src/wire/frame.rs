@@ -115,6 +115,16 @@ mod tests {
     }
 
     #[test]
+    fn those_who_share_a_pool_lend_each_others_memory() {
+        let pool = FramePool::shared_by(2);
+        let (mine, yours) = (pool.clone(), pool);
+        let first = mine.lend(POOLED_FROM).into_bytes();
+        let address = first.as_ptr();
+        drop(first);
+        assert_eq!(yours.lend(POOLED_FROM).as_ref().as_ptr(), address);
+    }
+
+    #[test]
     fn a_pooled_frame_has_the_length_asked_for() {
         let pool = FramePool::default();
         drop(pool.lend(3 * POOLED_FROM));
