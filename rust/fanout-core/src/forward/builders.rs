@@ -194,15 +194,15 @@ impl Builders {
         Ok(pushed.map(|stripped| stripped as u64))
     }
 
-    /// Lets a full batch grow while all that is open makes no half request.
+    /// Lets a full batch grow where those that are open, all of them full, would make no half request.
     ///
     /// A request takes one batch a target: a lane that fills few would send many small ones.
-    /// One that fills many comes here with more than that: half a batch a target is open on average.
     fn widen<P: Produce>(&mut self, index: usize, outbox: &Outbox<P>) {
-        let open = self.targets.iter().map(|target| target.builder.len());
-        if open.sum::<usize>() < outbox.request_bytes() / 2 {
+        let open = |target: &&Target| !target.builder.is_empty();
+        let filled = self.targets.iter().filter(open).count();
+        let limit = &mut self.targets[index].limit;
+        if filled * *limit < outbox.request_bytes() / 2 {
             let (step, most) = self.batch_bytes;
-            let limit = &mut self.targets[index].limit;
             *limit = most.min(*limit + step).max(*limit);
         }
     }

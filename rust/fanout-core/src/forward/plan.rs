@@ -93,7 +93,7 @@ pub struct ForwardLimits {
     pub fetch_bytes: usize,
     /// A produced batch is closed at this size, unpacked.
     pub batch_bytes: usize,
-    /// Instead, at up to this one while what a lane has open makes no half request: it fills few targets.
+    /// Instead, at up to this one where a lane fills so few targets that its requests would be small.
     pub grown_batch_bytes: usize,
     /// Source batches that could pass are merged where their mean is below it; a sixteenth of it where
     /// they are packed. 0: never.
