@@ -145,7 +145,9 @@ def make_again(bootstrap: str, topic: str, partitions: int) -> None:
                 raise
             time.sleep(0.1)
         else:
-            return
+            break
+    # Made is not yet known: the broker may be a moment behind its controller.
+    Topics(bootstrap)._wait_led(topic, partitions)
 
 
 def test_commits_of_an_ordinary_consumer_are_refused(stage: Stage) -> None:
