@@ -223,7 +223,7 @@ async def test_commits_go_on_while_the_reading_waits_for_room(monkeypatch: pytes
         await eventually(lambda: work.intake.room() == 0)
         first.set()
         await eventually(lambda: committed(consumer) == {0: 1})
-        assert work.intake.room() == 1, "there was room enough to read on: the run is void"
+        assert "pause" not in consumer.calls
 
 
 async def test_a_commit_that_was_overtaken_is_covered_by_the_next_one() -> None:
