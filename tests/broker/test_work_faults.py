@@ -14,6 +14,7 @@ import pytest
 
 from conftest import unique_name
 from fanout.errors import WorkError
+from fanout.work import supervisor as supervisor_module
 from fanout.work.supervisor import Supervisor
 
 from .test_work import read
@@ -83,7 +84,8 @@ def test_a_process_that_is_stopped_from_outside_is_killed_and_its_records_are_ha
 ) -> None:
     write(shop.kafka.bootstrap, shop.topic, ((b"key-%d" % (i % 50), i) for i in range(400)))
     behave(shop, monkeypatch, "nap", sleep_s=[0.2, 0.4])
-    with shop.working(workers=2, most_blocked_s=1, concurrency=10) as supervisor:
+    monkeypatch.setattr(supervisor_module, "SILENCE_S", 2.0)
+    with shop.working(workers=2, most_blocked_s=2, concurrency=10) as supervisor:
         wait_until(lambda: len({line.pid for line in shop.handled.lines()}) == 2, "both workers' records")
         frozen = supervisor.pids()[0]
         os.kill(frozen, signal.SIGSTOP)
