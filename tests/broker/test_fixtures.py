@@ -30,7 +30,7 @@ def inner_pytest(folder: Path, source: str, **environment: str) -> subprocess.Co
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
         check=False,
         cwd=folder,
-        env={**os.environ, **environment},
+        env={**os.environ, "PYTHONPATH": str(CONFTEST.parent), **environment},
         capture_output=True,
         text=True,
     )
