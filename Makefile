@@ -27,7 +27,7 @@ RUST_SOURCES := $(shell find rust -name '*.rs') $(wildcard rust/*/Cargo.toml) Ca
 PYTEST := $(BIN)/python -m pytest --timeout 900
 # Tests wait for brokers more than they compute: two at once, a file's tests together as they share what they start.
 # In the order of their folders: the many quick ones come last and fill what is left.
-TWO_AT_ONCE := -n $(or $(TESTS_AT_ONCE),2) --dist loadfile --no-loadscope-reorder
+TWO_AT_ONCE := -n $(or $(TESTS_AT_ONCE),2) --dist loadfile --no-loadscope-reorder --durations 60 --durations-min 5
 FORWARDING := $(wildcard tests/broker/test_forward*.py) tests/broker/test_lanes.py tests/contract/test_seam.py \
 	tests/oracle/test_on_kafka.py tests/chaos/test_forward_kills.py
 
