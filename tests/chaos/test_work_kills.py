@@ -67,6 +67,8 @@ def test_one_poison_and_one_stuck_handler_a_partition_hold_nobody_else_up(topics
             return len(job.handled.ended()) == count - 2 * SLOW_PARTITIONS
 
         wait_until(others_are_done, "all others, while one handler a partition is stuck", 90)
+        wait_until(lambda: supervisor.poll().in_flight > 0, "a report that counts what is stuck")
+        most = max(most, supervisor.poll().in_flight)
         places = job.places()
         job.let_go()
         wait_until(lambda: supervisor.poll() and job.is_finished(), "the end")

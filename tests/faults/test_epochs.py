@@ -17,7 +17,7 @@ from fanout._fanout import Forwarder
 
 from .frames import Api
 from .rules import Cut, Delay, Drop, Fault, Late, Rule, Twice
-from .world import Road
+from .world import SMALL, Road
 
 if TYPE_CHECKING:
     from .frames import Way
@@ -55,7 +55,7 @@ def test_an_unclear_end_is_followed_by_a_new_epoch_where_transactions_share_one(
     road.write(RECORDS)
     rule = Rule(api, way, fault, times=INJECTED, after=2, chance=0.4)
     faulty.rules.set(rule)
-    direct = settings(road.bootstrap, road.source, road.target, transaction_bytes=100_000, fetch_bytes=64 << 10)
+    direct = settings(road.bootstrap, road.source, road.target, transaction_bytes=100_000, **SMALL)
     # A slow answer is waited for, and is success: the new epoch is for what may have been repeated meanwhile.
     timeout_ms = "5000" if isinstance(fault, Delay) else "1000"
     through = {"bootstrap.servers": faulty.bootstrap, "socket.timeout.ms": timeout_ms}

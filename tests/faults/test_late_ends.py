@@ -13,7 +13,7 @@ from fanout._fanout import Forwarder
 from .forked import forward_in_process
 from .frames import Api
 from .rules import Cut, Delay, Fault, Late, Rule, Twice, commits
-from .world import Road
+from .world import SMALL, Road
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +29,7 @@ INJECTED = 5
 
 def plan(road: Road, faulty: Faulty) -> ForwardSettings:
     """Some twenty-five transactions through the proxy, by a client that waits a second for an answer."""
-    direct = settings(road.bootstrap, road.source, road.target, transaction_bytes=100_000, fetch_bytes=64 << 10)
+    direct = settings(road.bootstrap, road.source, road.target, transaction_bytes=100_000, **SMALL)
     return replace(direct, properties={"bootstrap.servers": faulty.bootstrap, "socket.timeout.ms": "1000"})
 
 

@@ -14,7 +14,7 @@ from oracle.read import read
 
 from .frames import Api
 from .rules import Cut, Drop, Fault, Rule
-from .world import Road
+from .world import SMALL, Road
 
 if TYPE_CHECKING:
     from fanout._fanout import LaneStats
@@ -60,7 +60,7 @@ class Walk:
         """Carries on to the new end of the source under `rules`; what the lanes did about them."""
         road = self.road
         road.write(records)
-        changes = {"transaction_bytes": 60_000, "fetch_bytes": 64 << 10, **changes}
+        changes = {"transaction_bytes": 60_000, **SMALL, **changes}
         plan = settings(road.bootstrap, road.source, road.target, **changes)
         properties = {"bootstrap.servers": self.faulty.bootstrap, "socket.timeout.ms": "1000"}
         self.faulty.rules.set(*rules)

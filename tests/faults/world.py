@@ -23,10 +23,13 @@ if TYPE_CHECKING:
     from fanout.demo.cluster import Cluster
     from oracle.verdict import Verdict
 
-__all__ = ["Faulty", "Road"]
+__all__ = ["SMALL", "Faulty", "Road"]
 
 KEPT = {"retention.ms": "-1"}
 CARRIED_BUDGET_S = 60.0
+
+SMALL = {"fetch_bytes": 64 << 10, "grown_batch_bytes": 64 << 10}
+"""Settings of a forward whose batches do not grow: few records make many requests and transactions."""
 
 
 class Faulty:
