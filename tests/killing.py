@@ -148,15 +148,18 @@ def toll_of(lines: Iterable[Line], kills: Sequence[Kill]) -> Toll:
     """Replays a log in which every record has a key."""
     died_at = {kill.pid: kill.line for kill in kills}
     toll, beginner, running = Toll(), dict[str, int](), dict[str, int]()
+    beside: dict[tuple[int, str], list[str]] = {}
     for number, line in enumerate(lines):
         if line.kind == "end":
             running.pop(line.key, None)
+            # Only now is it known that whoever held the key lived: a suspect's process dies with its worker, unnamed.
+            toll.overlapping += beside.pop((line.pid, line.key), [])
             continue
         if line.id in beginner:
             toll.repeats[beginner[line.id]] += 1
         holder = running.get(line.key)
         if holder is not None and number < died_at.get(holder, number + 1):
-            toll.overlapping.append(line.id)
+            beside.setdefault((holder, line.key), []).append(line.id)
         beginner[line.id] = running[line.key] = line.pid
     return toll
 
