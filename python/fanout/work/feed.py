@@ -46,6 +46,9 @@ DRY_S = 2.0
 CLOSE_S = 1.5
 """What leaving the group may take. It is an answer or two of the coordinator."""
 
+LAST_COMMIT_WAITS_S = (0.05, 0.1, 0.2, 0)
+"""Between the tries of a commit that no later one can cover."""
+
 ROOM_SHARE = 8
 """Reading goes on when this part of the budget is free again, so that it does not go record by record."""
 
@@ -309,7 +312,7 @@ class Feed:
         assignments = self._intake.close(partitions)
         if assignments:
             self._wait_released(assignments, self._reading.stop_s)
-            self._commit()
+            self._commit_last()
         self._intake.forget(partitions)
 
     def _wait_released(self, assignments: set[int], timeout_s: float) -> None:
@@ -334,10 +337,18 @@ class Feed:
             self._member = member
             self.joined(member)
 
-    def _commit(self) -> None:
+    def _commit_last(self) -> None:
+        """Nobody else is given partitions that we have not let go, so what a rebalance overtook may be tried again."""
+        for wait_s in LAST_COMMIT_WAITS_S:
+            if self._commit():
+                break
+            time.sleep(wait_s)
+
+    def _commit(self) -> bool:
+        """Whether all got through that was due."""
         due = self._intake.due()
         if not due:
-            return
+            return True
         topic = self._reading.topic
         parking = self._reading.parking
         if parking is not None:
@@ -347,13 +358,14 @@ class Feed:
             answers = self._consumer.commit(offsets=places, asynchronous=False)
         except KafkaException as error:
             self._commit_failed(error.args[0])
-            return
+            return False
         for answer in answers:
             if answer.error is None:
                 self._intake.committed(answer.partition, answer.offset)
                 self.committed[answer.partition] = answer.offset
             else:
                 self._commit_failed(answer.error)
+        return all(answer.error is None for answer in answers)
 
     def _commit_failed(self, error: KafkaError) -> None:
         """A commit that another owner or a rebalance overtook is not tried again by itself: the next one covers it."""
@@ -367,7 +379,7 @@ class Feed:
         """Gives everything up and leaves the group, the second whatever becomes of the first."""
         # A rebalance that waits to be told to us would hold the last commit back. What is read here is nobody's.
         self._try(lambda: self._consumer.poll(0))
-        self._try(self._give_up_all)
+        self._try(lambda: self._give_up(list(self._intake.positions())))
         # The client can hang in here when a rebalance is under way. All is committed by now: the group notices.
         closing = threading.Thread(target=self._try, args=[self._consumer.close], name="leave", daemon=True)
         closing.start()
@@ -380,9 +392,6 @@ class Feed:
             step()
         except (FanoutError, KafkaException) as error:
             logger.warning("%s: the group was not left cleanly: %s", self._reading.topic, error)
-
-    def _give_up_all(self) -> None:
-        self._give_up(list(self._intake.positions()))
 
 
 def _nobody(_member: str) -> None:

@@ -235,6 +235,25 @@ async def test_a_commit_that_was_overtaken_is_covered_by_the_next_one() -> None:
         assert not work.runtime.failed.done()
 
 
+@pytest.mark.parametrize("way", ["leaves", "gives the partition up"])
+async def test_the_last_commit_is_tried_again_when_a_rebalance_overtakes_it(way: str) -> None:
+    consumer = TwinConsumer({0: records_of(0, range(3))})
+    consumer.rebalance("on_assign", [0])
+    release = asyncio.Event()
+
+    async def handle(_value: bytes) -> None:
+        await release.wait()
+
+    async with station(consumer, handle) as work:
+        await eventually(lambda: work.runtime.running() > 0)
+        consumer.refusals += [KafkaException(KafkaError(ILLEGAL_GENERATION))] * 3
+        asyncio.get_running_loop().call_later(0.05, release.set)
+        if way == "gives the partition up":
+            consumer.rebalance("on_revoke", [0])
+            await eventually(lambda: not consumer.refusals)
+    assert committed(consumer) == {0: 3}
+
+
 async def test_a_group_that_may_not_commit_stops_the_work() -> None:
     consumer = TwinConsumer({0: records_of(0, range(3))})
     consumer.refusals += [KafkaException(KafkaError(GROUP_AUTHORIZATION_FAILED))] * 2
