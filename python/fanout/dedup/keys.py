@@ -57,7 +57,7 @@ def identify(keyed: Keyed) -> Identify:
     if key == "origin":
         return origin
     if key == "content":
-        return lambda raw: (content_key(prefix, raw.value() or b""), NO_HASH)
+        return lambda raw: (content_key(prefix, raw.key(), raw.value()), NO_HASH)
     find, told = _finder(keyed), False
 
     def by_id(raw: KafkaMessage) -> tuple[bytes, bytes]:
@@ -90,9 +90,12 @@ def id_key(prefix: bytes, found: bytes) -> bytes:
     return b"%bh:%b" % (prefix, blake2b(found, digest_size=32).hexdigest().encode())
 
 
-def content_key(prefix: bytes, value: bytes) -> bytes:
-    """The key of a record that is known by its value."""
-    return b"%bc:%b" % (prefix, blake2b(value, digest_size=32).hexdigest().encode())
+def content_key(prefix: bytes, key: bytes | None, value: bytes | None) -> bytes:
+    """The key of a record that is known by its key and value. Tombstones of two keys differ, and null is not empty."""
+    held = blake2b(digest_size=32)
+    for part in (key, value):
+        held.update(b"-" if part is None else b"%d:%b" % (len(part), part))
+    return b"%bc:%b" % (prefix, held.hexdigest().encode())
 
 
 def origin_key(prefix: bytes, topic_id: str, partition: int, offset: int) -> bytes:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from fanout.errors import RefusedError
+from fanout.errors import BrokerError, RefusedError
 from fanout.work.letter import CYCLE, REDRIVE_OF, is_ours
 
 from .story import Story, story_of
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Choice", "Going", "Rules", "Staying", "Why"]
 
+logger = logging.getLogger("fanout.dlq")
+
 MOST_TARGETS = 1_000
 """Letters name their source themselves; each new name is a question to the cluster."""
 
@@ -26,7 +29,7 @@ ANY_PARTITION = -1
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 Why = Literal["unmatched", "cycles", "homeless"]
-"""Not what --error looks for; put back too often already; from no topic or partition that there is."""
+"""Not what --error looks for; put back too often already; from no topic or partition that there is, or that we see."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +59,7 @@ class Staying:
 
 
 class Choice:
-    """Decides letter by letter. `partitions` tells how many a topic has, or raises RefusedError."""
+    """Decides letter by letter. `partitions` tells how many a topic has; RefusedError or BrokerError if it does not."""
 
     def __init__(self, rules: Rules, partitions: Callable[[str], int]) -> None:
         self._rules = rules
@@ -92,7 +95,9 @@ class Choice:
         if topic not in self._counts and len(self._counts) < MOST_TARGETS:
             try:
                 self._counts[topic] = self._ask(topic)
-            except RefusedError:
+            except (RefusedError, BrokerError) as error:
+                # A letter's own header named it: that must not keep all the others from going back.
+                logger.warning("letters from %s stay where they are: %s", topic, error)
                 self._counts[topic] = 0
         return self._counts.get(topic, 0)
 

@@ -81,6 +81,8 @@ class Redrive:
         self._begin()
         score = Score()
         for letter, going in self._walk(score):
+            if going is None:
+                continue
             score.going[going.topic] += 1
             self._grounds[letter.partition()].walk(letter.offset(), goes_back=True)
         return score
@@ -93,6 +95,13 @@ class Redrive:
             budget = Budget(self._job.rate)
             self.score = Score()
             for letter, going in self._walk(self.score):
+                if self._stop.is_set():
+                    break
+                if going is None:
+                    # Many may stay between two that go: readers of the target must not wait for all of them.
+                    if sender.letters and sender.open_s() > MOST_S:
+                        sender.commit(self._grounds)
+                    continue
                 if sender.letters and budget.wait_s() > MOST_S:
                     sender.commit(self._grounds)
                 if self._stop.wait(budget.wait_s()):
@@ -115,8 +124,8 @@ class Redrive:
             partition: Ground.read(topic_id, start, commits.get(partition)) for partition, (start, _) in spans.items()
         }
 
-    def _walk(self, score: Score) -> Iterator[tuple[KafkaMessage, Going]]:
-        """The letters that are to be put back; the others are counted, and walked over."""
+    def _walk(self, score: Score) -> Iterator[tuple[KafkaMessage, Going | None]]:
+        """Every letter and where it goes; None for one that stays, which is counted and walked over."""
         spans = {p: (min(max(start, self._grounds[p].point), end), end) for p, (start, end) in self._job.spans.items()}
         topic = self._job.rules.topic
         for partition, (start, _) in self._job.spans.items():
@@ -126,13 +135,13 @@ class Redrive:
             ground = self._grounds[letter.partition()]
             if ground.is_back(letter.offset()):
                 score.back += 1
+            elif isinstance(chosen := self._choice.of(letter), Going):
+                yield letter, chosen
+                continue
             else:
-                chosen = self._choice.of(letter)
-                if isinstance(chosen, Going):
-                    yield letter, chosen
-                    continue
                 score.stays(letter, chosen.why)
             ground.walk(letter.offset(), goes_back=False)
+            yield letter, None
 
 
 class Budget:

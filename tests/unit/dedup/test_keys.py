@@ -98,9 +98,16 @@ def test_no_id_can_be_mistaken_for_an_origin_a_hash_or_a_content() -> None:
     assert content(message(1))[0].startswith(PREFIX + b"c:")
 
 
-def test_equal_values_collapse_where_content_is_the_key() -> None:
+def test_equal_records_collapse_where_content_is_the_key() -> None:
     name = keyed("content")
-    assert name(message(1, value=b"a")) == name(message(2, value=b"a")) != name(message(3, value=b"b"))
+    same = [name(message(offset, key=b"k", value=b"a")) for offset in (1, 2)]
+    assert same[0] == same[1] != name(message(3, key=b"k", value=b"b"))
+
+
+def test_tombstones_of_two_keys_and_null_and_empty_differ_where_content_is_the_key() -> None:
+    name = keyed("content")
+    parts = [(b"A", None), (b"B", None), (b"A", b""), (None, b"A"), (b"", b"A")]
+    assert len({name(message(1, key=key, value=value)) for key, value in parts}) == len(parts)
 
 
 @pytest.mark.parametrize(

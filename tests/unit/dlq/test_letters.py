@@ -13,7 +13,7 @@ from fanout.dlq.census import MOST_KINDS, OTHERS, Census
 from fanout.dlq.choice import ANY_PARTITION, Choice, Going, Rules, Staying
 from fanout.dlq.page import document, lines
 from fanout.dlq.story import story_of
-from fanout.errors import RefusedError
+from fanout.errors import BrokerError, RefusedError
 from fanout.work.letter import Letter, Scribe
 from fanout.work.retry import Dead
 
@@ -30,6 +30,8 @@ def letter(dialect: Dialect = "broker", **fields: Any) -> Any:
 
 def choice(to_topic: str | None = None, max_cycles: int = 3) -> Choice:
     def partitions(topic: str) -> int:
+        if topic == "not-ours":
+            raise BrokerError("Metadata", topic, "TOPIC_AUTHORIZATION_FAILED", "")
         if topic != "orders":
             raise RefusedError(f"{topic} does not exist", "")
         return 3
@@ -95,7 +97,7 @@ def test_a_letter_that_was_put_back_often_enough_stays() -> None:
     assert isinstance(choice(max_cycles=4).of(again), Going)
 
 
-@pytest.mark.parametrize("topic", ["__consumer_offsets", "dlq.orders", "gone", "../x", "orders\n"])
+@pytest.mark.parametrize("topic", ["__consumer_offsets", "dlq.orders", "gone", "not-ours", "../x", "orders\n"])
 def test_a_letter_does_not_choose_where_nothing_may_go(topic: str) -> None:
     headers = [("__dlq.errors.topic", topic.encode()), ("__dlq.errors.partition", b"0")]
     assert choice().of(message(headers=headers)) == Staying("homeless")
