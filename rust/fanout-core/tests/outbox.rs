@@ -4,12 +4,17 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use fanout_core::batch::{BatchBuilder, Codec, Packer, SealedBatch, Signature};
+use bytes::BytesMut;
+use fanout_core::batch::{Batch, BatchBuilder, Codec, Packer, SealedBatch, Signature, Stamp};
 use fanout_core::cluster::producers::{Producer, NOBODY};
 use fanout_core::cluster::Failure;
 use fanout_core::forward::outbox::Outbox;
 use fanout_core::forward::seam::{Answer, Interrupt, Outgoing, Produce, Step};
 use fanout_core::record::TopicPartition;
+use kafka_protocol::indexmap::IndexMap;
+use kafka_protocol::records::{
+    Compression, Record, RecordBatchEncoder, RecordEncodeOptions, TimestampType,
+};
 
 /// Answers to come, by request, and how many requests have been sent and not answered.
 #[derive(Default)]
@@ -63,14 +68,50 @@ impl Produce for Scripted {
     }
 }
 
+/// A batch of one record whose value has so many bytes.
+fn sealed_of(bytes: usize) -> SealedBatch {
+    let record = Record {
+        transactional: false,
+        control: false,
+        delete_horizon: false,
+        partition_leader_epoch: 0,
+        producer_id: -1,
+        producer_epoch: -1,
+        timestamp_type: TimestampType::Creation,
+        offset: 0,
+        sequence: -1,
+        timestamp: 0,
+        key: None,
+        value: Some(vec![7; bytes].into()),
+        headers: IndexMap::default(),
+    };
+    let options = RecordEncodeOptions {
+        version: 2,
+        compression: Compression::None,
+    };
+    let mut source = BytesMut::new();
+    RecordBatchEncoder::encode(&mut source, [&record], &options).expect("encodes");
+    let source = Batch::parse(&source).expect("sound");
+    let mut builder = BatchBuilder::with_capacity(2 * bytes);
+    for record in source.records(source.payload()).expect("records") {
+        let record = record.expect("a record");
+        builder.push(&record, 0, Stamp::None).expect("no stamp");
+    }
+    seal(&mut builder)
+}
+
 fn sealed() -> SealedBatch {
+    seal(&mut BatchBuilder::with_capacity(100))
+}
+
+fn seal(builder: &mut BatchBuilder) -> SealedBatch {
     let signature = Signature {
         id: 1,
         epoch: 0,
         sequence: 0,
         transactional: true,
     };
-    BatchBuilder::with_capacity(100)
+    builder
         .seal(signature, Codec::None, &mut Packer::new(), Vec::new())
         .expect("not packed")
 }
@@ -162,4 +203,27 @@ fn a_second_batch_of_a_target_is_no_request_by_itself() {
     assert_eq!(asked(), [[0, 1]], "the second batch of 0 waits for more");
     outbox.flush().expect("both requests are answered");
     assert_eq!(asked(), VecDeque::<Vec<i32>>::new());
+}
+
+#[test]
+fn what_waits_is_bounded_where_the_first_of_a_target_are_much_shorter_than_those_behind() {
+    let script = Scripted::default();
+    let source = TopicPartition::new("orders", 0);
+    let (short, long) = (sealed(), 50 * sealed().bytes().len());
+    let request = 8 * short.bytes().len();
+    let mut outbox = Outbox::new(script.clone(), source, 8 * request);
+    script.0.borrow_mut().codes.extend([0; 200]);
+
+    for _ in 0..7 {
+        outbox.post(0, sealed(), 0).expect("it is taken");
+    }
+    let mut asked = 0;
+    for _ in 0..20 {
+        outbox.post(0, sealed_of(long), 0).expect("it is taken");
+        asked = 200 - script.0.borrow().codes.len() + script.0.borrow().owed.len();
+    }
+    assert!(
+        asked > 20,
+        "{asked} batches of 27 were sent: the long ones pile up"
+    );
 }

@@ -161,6 +161,10 @@ impl<P: Produce> Outbox<P> {
             // A second batch of a target waits for others: sent now, it would be a request by itself.
             self.dispatch_one_of_each()?;
         }
+        // What waits is bounded all the same: the first of a target may be far shorter than those behind it.
+        while self.ready_bytes >= 2 * self.request_bytes {
+            self.dispatch_one_of_each()?;
+        }
         while self.held_bytes > self.budget && self.await_one()? {}
         Ok(())
     }

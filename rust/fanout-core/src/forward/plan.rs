@@ -115,7 +115,11 @@ impl ForwardLimits {
         let bounded = |bytes: usize| bytes.min(share).max(LEAST_BATCH_BYTES).min(most_bytes);
         Self {
             batch_bytes: bounded(self.batch_bytes),
-            grown_batch_bytes: bounded(self.grown_batch_bytes),
+            // What is open counts for no transaction yet: it must not be several times as much as one may hold.
+            grown_batch_bytes: bounded(
+                self.grown_batch_bytes
+                    .min(self.transaction_bytes.max(self.batch_bytes)),
+            ),
             ..self.clone()
         }
     }
