@@ -16,7 +16,7 @@ from fanout._fanout import Cluster
 from fanout.config.clients import Clients
 from fanout.config.properties import Properties
 from fanout.config.work import WorkSettings
-from fanout.work.feed import Consumer
+from fanout.work.consumer import Consumer
 from fanout.work.properties import consumer_properties
 from unit.work.twins import TwinConsumer, records_of
 

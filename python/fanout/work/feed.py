@@ -11,9 +11,9 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import OFFSET_END, KafkaError, KafkaException, TopicPartition
 
@@ -24,11 +24,12 @@ from .codes import is_fenced, is_gone, is_overtaken, is_passing
 if TYPE_CHECKING:
     from fanout._fanout import Intake
 
+    from .consumer import Assigned, Consumer
     from .parking import Parking
     from .runtime import Runtime
     from .start import Starts
 
-__all__ = ["Consumer", "Feed", "Reading"]
+__all__ = ["Feed", "Reading"]
 
 logger = logging.getLogger("fanout.work")
 
@@ -51,27 +52,6 @@ LAST_COMMIT_WAITS_S = (0.05, 0.1, 0.2, 0)
 
 ROOM_SHARE = 8
 """Reading goes on when this part of the budget is free again, so that it does not go record by record."""
-
-Assigned = Sequence[TopicPartition]
-Callback = Callable[[Any, list[TopicPartition]], None]
-
-
-class Consumer(Protocol):
-    """What is used of a `confluent_kafka.Consumer`."""
-
-    def subscribe(
-        self, topics: list[str], on_assign: Callback = ..., on_revoke: Callback = ..., on_lost: Callback = ...
-    ) -> None: ...
-    def poll(self, timeout: float) -> Any | None: ...
-    def consume(self, num_messages: int, timeout: float) -> list[Any]: ...
-    def assign(self, partitions: list[TopicPartition]) -> None: ...
-    def incremental_assign(self, partitions: list[TopicPartition]) -> None: ...
-    def pause(self, partitions: list[TopicPartition]) -> None: ...
-    def resume(self, partitions: list[TopicPartition]) -> None: ...
-    def seek(self, partition: TopicPartition) -> None: ...
-    def commit(self, *, offsets: list[TopicPartition], asynchronous: Literal[False]) -> list[TopicPartition]: ...
-    def memberid(self) -> str | None: ...
-    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,20 +120,21 @@ class Feed:
             self._runtime.fail(error)
         except KafkaException as error:
             self._runtime.fail(WorkError(f"{self._reading.topic}: {error.args[0].str()}", "see the brokers' logs"))
-        except Exception as error:
+        except BaseException as error:
             logger.exception("the feed of %s broke", self._reading.topic)
             problem = f"the feed of {self._reading.topic} broke: {type(error).__name__}: {error}"
             self._runtime.fail(WorkError(problem, "this is a fault of fanout; nothing unfinished was committed"))
         finally:
-            self._leave()
-            self._loop.call_soon_threadsafe(self._ended.set)
+            try:
+                self._leave()
+            finally:
+                self._loop.call_soon_threadsafe(self._ended.set)
 
     def _step(self) -> None:
         room = self._intake.room()
         if room:
             messages = self._read(min(room, BATCH), IDLE_S)
-            if not messages:
-                self._let_all_go_on()
+            self._let_go_on(is_dry=not messages)
             self._take(messages)
         else:
             self._wait_for_room()
@@ -249,11 +230,12 @@ class Feed:
     def _held(self) -> list[TopicPartition]:
         return [TopicPartition(self._reading.topic, partition) for partition in self._intake.positions()]
 
-    def _let_all_go_on(self) -> None:
-        """Ends the wait of those that were held back, once the others have nothing more."""
-        if self._held_back_s is not None and time.monotonic() - self._held_back_s >= DRY_S:
-            self._held_back_s = None
-            self._consumer.resume(self._held())
+    def _let_go_on(self, *, is_dry: bool) -> None:
+        """Ends the wait of those that were held back, once the others have nothing more, or theirs has been handled."""
+        if self._held_back_s is None or time.monotonic() - self._held_back_s < DRY_S:
+            return
+        self._held_back_s = None if is_dry else time.monotonic()
+        self._consumer.resume(self._held() if is_dry else self._hungry())
 
     def _hungry(self) -> list[TopicPartition]:
         """Partitions that hold less than their share of what may be in flight; all, if none does.
@@ -310,10 +292,12 @@ class Feed:
     def _give_up(self, partitions: list[int]) -> None:
         """Waits for what runs, commits, lets go. Results that come later find no ledger."""
         assignments = self._intake.close(partitions)
-        if assignments:
-            self._wait_released(assignments, self._reading.stop_s)
-            self._commit_last()
-        self._intake.forget(partitions)
+        try:
+            if assignments:
+                self._wait_released(assignments, self._reading.stop_s)
+                self._commit_last()
+        finally:
+            self._intake.forget(partitions)
 
     def _wait_released(self, assignments: set[int], timeout_s: float) -> None:
         released = asyncio.run_coroutine_threadsafe(self._runtime.release(assignments, timeout_s), self._loop)

@@ -24,7 +24,10 @@ __all__ = ["BLOCKED", "FORCED", "Brief", "Place", "Suspect", "WorkerProcess", "a
 
 logger = logging.getLogger("fanout.work")
 
-SETTLED = ("done", "skipped", "tombstone", "dead")
+READ_S = 1.0
+"""How long the last reports of a process that ended are waited for."""
+
+SETTLED = ("done", "skipped", "tombstone", "dead", "repeated")
 
 Place = tuple[str, int, int]
 """Topic, partition, offset."""
@@ -127,7 +130,8 @@ class WorkerProcess:
             code = self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             return None
-        self._reader.join()
+        # What a handler forked may hold the pipe open for ever; what was said before the end is read by then.
+        self._reader.join(READ_S)
         if not self._board.closed:
             self.ran = read_board(self._board.fileno(), self._rows)
             self._board.close()

@@ -78,7 +78,7 @@ class Quarantine:
                 await self._end()
                 raise
             if not isinstance(verdict, Again | Held):
-                del self._suspects[place]
+                self._suspects.pop(place, None)  # read again meanwhile, it may have gone already
             if not self._suspects:
                 await self._end()
         return verdict

@@ -262,7 +262,8 @@ class Supervisor:
         reason = _reason(ended, code)
         seat.deaths = 1 if now - seat.started_at >= STABLE_S else seat.deaths + 1
         seat.never_ready = 0 if ended.ready.is_set() else seat.never_ready + 1
-        seat.fruitless = 0 if ended.settled else seat.fruitless + 1
+        was_idle = now - seat.started_at >= STABLE_S and not ended.ran
+        seat.fruitless = 0 if ended.settled or was_idle else seat.fruitless + 1
         if seat.never_ready >= STARTS_WITHOUT_READY:
             raise WorkError(
                 f"{STARTS_WITHOUT_READY} worker processes in a row ended before they could begin "

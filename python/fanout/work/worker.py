@@ -78,6 +78,8 @@ class Worker:
 
     async def run(self) -> None:
         """Works until the stop; raises what made it stop otherwise."""
+        if self._stop.is_set():
+            return  # to join the group now would only move the others' partitions
         for each in self._stations:
             each.runtime.start()
             each.feed.start(each.runtime)
@@ -192,7 +194,11 @@ def _parts(settings: WorkSettings, inlet: Inlet, group: str, intake: Intake) -> 
 
 def with_parking(parts: Parts, parking: Parking | None) -> Parts:
     """The same where keys wait behind their dead letters, if they do."""
-    return parts if parking is None else replace(parts, attempt=parking.guarded(parts.attempt), parking=parking)
+    if parking is None:
+        return parts
+    if parts.quarantine is not None:
+        parts.quarantine.wrap(parking.guarded)
+    return replace(parts, attempt=parking.guarded(parts.attempt), parking=parking)
 
 
 def of_retry_topic(parts: Parts) -> Parts:
