@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
@@ -208,6 +209,34 @@ async def test_a_full_budget_pauses_the_reading_and_room_resumes_it(monkeypatch:
         release.set()
         await eventually(lambda: committed(consumer) == {0: 40})
     assert "resume" in consumer.calls
+
+
+class Trickling(TwinConsumer):
+    """Partition 1 has a new record at every poll."""
+
+    def poll(self, timeout: float) -> Any | None:
+        self.append(1, message(len(self.records[1]), partition=1, value=b"live"))
+        return super().poll(timeout)
+
+
+async def test_a_partition_that_was_held_back_goes_on_beside_one_that_never_runs_dry(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(feed_module, "FULL_S", 0.02)
+    monkeypatch.setattr(feed_module, "DRY_S", 0.1)
+    consumer = Trickling({0: records_of(0, range(60)), 1: []})
+    consumer.rebalance("on_assign", [0, 1])
+    release = asyncio.Event()
+
+    async def handle(value: bytes) -> None:
+        if value != b"live":
+            await release.wait()
+        await asyncio.sleep(0.001)
+
+    async with station(consumer, handle):
+        await eventually(lambda: "pause" in consumer.calls)
+        release.set()
+        await eventually(lambda: committed(consumer).get(0) == 60)
 
 
 async def test_commits_go_on_while_the_reading_waits_for_room(monkeypatch: pytest.MonkeyPatch) -> None:

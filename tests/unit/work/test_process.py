@@ -96,3 +96,14 @@ def test_what_a_worker_logs_is_told_by_its_supervisor(caplog: pytest.LogCaptureF
     told = [record for record in caplog.get_records("setup") if record.name == "shop"]
     assert [record.levelname for record in told] == ["WARNING"]
     assert told[0].getMessage().endswith(": said while it was imported")
+
+
+def test_what_a_handler_forked_holds_up_nobody_who_waits_for_its_worker(tmp_path: Path) -> None:
+    """The fork holds the pipe of reports open for longer than anybody would wait."""
+    (tmp_path / "forks.py").write_text(
+        "import os, time\nif os.fork() == 0:\n    time.sleep(20)\n    os._exit(0)\nos._exit(3)\n"
+    )
+    process = WorkerProcess(WorkSettings(clients=CLIENTS, app="forks:app", app_dir=str(tmp_path)))
+    began = time.monotonic()
+    assert process.wait(15) == 3
+    assert time.monotonic() - began < 15

@@ -10,13 +10,18 @@ from typing import Any
 import pytest
 
 from fanout import App, Reject
+from fanout._fanout import Intake
 from fanout.config.clients import Clients
 from fanout.config.properties import Properties
 from fanout.config.work import WorkSettings
 from fanout.errors import ConfigError, WorkError
 from fanout.work.carried import Carried, from_line, to_line, verdict_of, verdict_to_json
+from fanout.work.dead_letter import Guard
+from fanout.work.parking import Parking
 from fanout.work.quarantine import Quarantine
 from fanout.work.retry import Again, Dead, Passed, Verdict
+from fanout.work.runtime import Parts
+from fanout.work.worker import with_parking
 
 from .records import message
 
@@ -51,6 +56,7 @@ class Ward:
         settings = WorkSettings(
             clients=clients, app="shop:make", named="factory", app_dir=str(folder), most_blocked_s=most_blocked_s
         )
+        self.handler = app.handlers["orders"]
         self.usual: list[Any] = []
         self.quarantine = Quarantine(settings, app.handlers["orders"], self._run)
 
@@ -134,3 +140,27 @@ def test_verdicts_cross_and_errors_become_their_words() -> None:
     dead = verdict_of(verdict_to_json(Dead("rejected", "no", Reject("no"))))
     assert isinstance(dead, Dead)
     assert (dead.why, dead.message, dead.attempts, str(dead.cause)) == ("rejected", "no", None, "Reject: no")
+
+
+async def test_a_key_is_parked_behind_its_dead_letter_while_others_are_suspected_too(open_ward: Open) -> None:
+    ward = open_ward()
+    parking = Parking("orders")
+    parking.begin(0, "")
+    dead = message(1, key=b"k")
+    parking.admit(dead)
+    parking.buried(dead, Dead("failed", "ValueError: x", ValueError("x")))
+    parts = Parts(
+        handler=ward.handler,
+        intake=Intake("orders", "key", limits=(16, 1 << 20)),
+        attempt=ward.quarantine.attempt,
+        dead_letters=None,
+        guard=Guard(1, 1),
+        concurrency=1,
+        quarantine=ward.quarantine,
+    )
+    with_parking(parts, parking)
+    ward.quarantine.suspect({(0, 99): 2})
+    verdict = await ward.quarantine.attempt(message(2, key=b"k", value=b"behind"), 1)
+    assert isinstance(verdict, Dead)
+    assert verdict.why == "parked"
+    assert ward.usual == []

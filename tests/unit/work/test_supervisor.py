@@ -335,3 +335,19 @@ def test_a_process_that_does_not_end_is_killed_and_that_is_said() -> None:
     with pytest.raises(NotFinishedError, match="2 workers did not end in time"):
         supervisor.stop()
     assert [process.code for process in crew.processes] == [-9, -9]
+
+
+def test_deaths_of_processes_that_had_lived_and_had_nothing_to_do_are_no_crash_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(supervisor_module, "STABLE_S", 0.0)
+    crew = Crew()
+    supervisor = Supervisor(settings(workers=1), spawn=crew.spawn)
+    supervisor.start()
+    for count in range(1, supervisor_module.FRUITLESS_DEATHS + 2):
+        crew.wait_for(count)
+        crew.processes[-1].ready.set()
+        crew.processes[-1].die(-15)
+    crew.wait_for(supervisor_module.FRUITLESS_DEATHS + 2)
+    supervisor.poll()
+    supervisor.stop()
