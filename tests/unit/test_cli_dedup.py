@@ -110,3 +110,15 @@ def test_no_store_and_one_that_is_down_are_told(
     monkeypatch.delenv("FANOUT_DEDUP__URL")
     assert run("stats") == 2
     assert "FANOUT_DEDUP__URL" in capsys.readouterr().err
+
+
+def test_a_table_written_as_one_variable_is_refused_and_its_value_not_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FANOUT_DEDUP", "redis://user:canary@127.0.0.1/0")
+    with pytest.raises(SystemExit) as ended:
+        main(["dedup", "stats"])
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert "FANOUT_DEDUP__URL" in said
+    assert "canary" not in said

@@ -21,6 +21,7 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
@@ -140,8 +141,11 @@ def _settings(path: Path | None, options: Mapping[str, str]) -> Settings:
         return FromFile(**dict(options))  # type: ignore[arg-type]  # the model checks them
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(str(path), f"is not TOML: {error}") from error
+    except SettingsError as error:
+        problem = f"{error}: a table takes a variable for each of its settings, such as FANOUT_DEDUP__URL"
+        raise ConfigError("environment", problem) from None
     except ValidationError as error:
-        raise _refusal(error, str(path)) from error
+        raise _refusal(error, str(path or "environment")) from error
 
 
 def _refusal(error: ValidationError, place: str) -> ConfigError:

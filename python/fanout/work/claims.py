@@ -41,6 +41,9 @@ __all__ = ["Claims", "ClaimsParts", "Doors"]
 
 logger = logging.getLogger("fanout.work")
 
+MOST_OWED = 20_000
+"""What a store that is done without is told later. More cannot have been claimed before it was gone."""
+
 MOST = 2_000
 """Records a batch: an answer is due within the store's timeout."""
 
@@ -106,6 +109,7 @@ class Claims:
         self._held: dict[int, Claim] = {}
         self._next = Batch()
         self._now = Batch()
+        self._owed = Batch()
         self._waiting: dict[int, Runnable] = {}
         self._tries: dict[int, int] = {}
         self._left_alone_until = 0.0
@@ -225,6 +229,9 @@ class Claims:
         # What its partition took with it before its handler ended has given its claim up: it is settled without one.
         batch.completed = [held[record] for record in batch.done if record in held]
         batch.released += [held[record] for record in batch.dead if record in held]
+        for owed, told in ((self._owed.completed, batch.completed), (self._owed.released, batch.released)):
+            told.extend(owed[:MOST])
+            del owed[:MOST]
         return batch
 
     async def _ask_store(self, batch: Batch) -> Answers:
@@ -241,8 +248,17 @@ class Claims:
                     return answers
             if policy == "process":
                 self.figures["unclaimed"] += len(batch.claims)
+                self._owe(batch)
                 return Answers([], [Answer.RUN] * len(batch.claims))
             await asyncio.sleep(STORE_AGAIN_S)
+
+    def _owe(self, batch: Batch) -> None:
+        """Keeps what the store must still hear: claims that it holds for a living owner would never come free."""
+        for owed, told in ((self._owed.completed, batch.completed), (self._owed.released, batch.released)):
+            owed.extend(told[: MOST_OWED - len(owed)])
+            told.clear()
+        if self._owed.completed or self._owed.released:
+            self._loop.call_later(STORE_LEFT_ALONE_S, self._wanted.set)
 
     def _visit(self, batch: Batch) -> Answers:
         """On the store's thread. Sent again after any failure, a batch does no harm."""

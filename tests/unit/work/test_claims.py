@@ -330,6 +330,23 @@ async def test_whoever_wants_it_goes_on_without_the_store() -> None:
         assert bench.runtime.outcomes["done"] == 3
 
 
+async def test_a_store_that_was_done_without_is_told_afterwards_what_was_done_meanwhile() -> None:
+    gate, go_on = Gate("process"), asyncio.Event()
+
+    async def handle(_value: bytes) -> None:
+        await go_on.wait()
+
+    async with working(gate, handle) as bench:
+        bench.feed(records_of(0, range(1)))
+        await until(bench.runtime.running)
+        gate.store.broken = True
+        go_on.set()
+        await bench.settled(1)
+        assert claim(gate.other, [gate.of(b"0")]) == [Answer.BUSY]
+        gate.store.broken = False
+        await until(lambda: claim(gate.other, [gate.of(b"0")]) == [Answer.DONE])
+
+
 async def test_whoever_wants_it_stops_without_the_store() -> None:
     gate = Gate("fail")
     gate.store.broken = True
