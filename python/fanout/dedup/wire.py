@@ -145,7 +145,10 @@ class Line:
 def connector(url: str) -> Callable[[], AnyConnection]:
     """What makes connections to `url`; nothing is dialled yet. ValueError or TypeError for one that cannot be meant."""
     make = _watched(url) if urlsplit(url).scheme.endswith("+sentinel") else _direct(url)
-    make()
+    try:
+        make()
+    except redis.RedisError as error:
+        raise ValueError from error
     return make
 
 
