@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, Producer
 
 from fanout._fanout import Cluster, Forwarder, LaneEnd
 from fanout.config.forward import ForwardSettings
+from oracle.ends import wait_for_markers
 
 __all__ = ["ends", "feed", "forward", "forwarding", "read", "settings"]
 
@@ -78,7 +79,8 @@ def feed(bootstrap: str, topic: str, records: Sequence[tuple[int, bytes | None, 
 
 
 def read(bootstrap: str, topic: str) -> list[Any]:
-    """Every record a read-committed consumer sees, partition by partition."""
+    """Every record a read-committed consumer sees, partition by partition; the markers of what has ended come first."""
+    wait_for_markers(bootstrap, topic)
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap,

@@ -14,9 +14,9 @@ from confluent_kafka import Producer
 from commands import Running, fanout
 from fanout.work.letter import Letter, Scribe
 from fanout.work.retry import Dead
+from oracle.ends import Ends
 from oracle.placement import java_placement
 from oracle.read import read
-from oracle.state import Ends
 from unit.work.records import message
 
 from .working import wait_until

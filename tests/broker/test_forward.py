@@ -15,11 +15,12 @@ from commands import Running, fanout
 from conftest import Topics, unique_name
 from oracle import Expectation, Fate, Recipe, check
 from oracle.compaction import COMPACTED, compact
+from oracle.ends import ends
 from oracle.generate import CODECS, Chunk, Generator
 from oracle.placement import java_placement
 from oracle.prove import Carried, prove
 from oracle.read import READERS, read
-from oracle.state import end_state, ends, open_transactions
+from oracle.state import end_state, open_transactions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

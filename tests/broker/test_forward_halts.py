@@ -13,11 +13,12 @@ from confluent_kafka.admin import AdminClient
 from commands import Running, fanout
 from conftest import unique_name
 from oracle import Expectation, Recipe, check
+from oracle.ends import ends
 from oracle.generate import Chunk, Generator
 from oracle.placement import java_placement
 from oracle.prove import Carried, prove
 from oracle.read import read
-from oracle.state import committed_offsets, ends
+from oracle.state import committed_offsets
 
 if TYPE_CHECKING:
     from commands import Ran

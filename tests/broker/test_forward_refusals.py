@@ -14,7 +14,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from commands import fanout
 from conftest import Topics, unique_name
-from oracle.state import committed_offsets, ends
+from oracle.ends import ends
+from oracle.state import committed_offsets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from commands import Running, fanout
 from conftest import Topics, unique_name
 from oracle import Expectation, Recipe
+from oracle.ends import Ends
 from oracle.generate import Generator
 from oracle.placement import java_placement
 from oracle.prove import Carried, prove
 from oracle.read import Follower, read
-from oracle.state import Ends
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence

@@ -11,7 +11,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from commands import Running, fanout
-from oracle.state import Ends
+from oracle.ends import Ends
 
 from .world import Faulty, Road
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from conftest import Topics
 from oracle import Expectation, Recipe
+from oracle.ends import ends
 from oracle.generate import Chunk, Generator
 from oracle.placement import java_placement
 from oracle.prove import Carried, prove
-from oracle.state import ends
 
 from .proxy import LateRequests, Proxy
 from .rules import Rules

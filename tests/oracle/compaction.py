@@ -19,10 +19,10 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from .ends import ends
 from .generate import Chunk
 from .ledger import Fate
 from .read import read
-from .state import ends
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .check import check
-from .read import READERS, Isolation, read
+from .read import READERS, read
 from .state import end_state
 
 if TYPE_CHECKING:
     from .check import Expectation
+    from .ends import Isolation
     from .read import Follower
     from .verdict import Verdict
 

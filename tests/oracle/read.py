@@ -12,11 +12,12 @@ import time
 import warnings
 from array import array
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, Literal, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
-from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaException, Message, TopicPartition
 
 from .check import Record
+from .ends import Isolation, open_consumer, partitions_of, wait_for_markers
 
 with warnings.catch_warnings():
     # kafka-python loads its schemas with functions that Python 3.11 deprecated (and 3.13 took back).
@@ -31,25 +32,24 @@ if TYPE_CHECKING:
 __all__ = [
     "READERS",
     "Follower",
-    "Isolation",
     "kafka",
     "murmur2",
-    "open_consumer",
-    "partitions_of",
     "read",
     "read_with_kafka_python",
 ]
 
-Isolation = Literal["read_committed", "read_uncommitted"]
-
 _BATCH = 10_000
 _POLL_S = 0.05
-_TIMEOUT_S = 30.0
 _QUIET_S = 15.0
 
 
 def read(bootstrap: str, topic: str, *, isolation: Isolation = "read_committed") -> Iterator[Record]:
-    """Every record of `topic` from its start to the end its partitions had when they were reached: by librdkafka."""
+    """Every record of `topic` from its start to the end its partitions had when they were reached: by librdkafka.
+
+    Of transactions that end just now the markers are waited for.
+    """
+    if isolation == "read_committed":
+        wait_for_markers(bootstrap, topic)
     consumer = open_consumer(bootstrap, isolation)
     try:
         partitions = partitions_of(consumer, topic)
@@ -76,6 +76,8 @@ def read(bootstrap: str, topic: str, *, isolation: Isolation = "read_committed")
 
 def read_with_kafka_python(bootstrap: str, topic: str, *, isolation: Isolation = "read_committed") -> Iterator[Record]:
     """The same by kafka-python."""
+    if isolation == "read_committed":
+        wait_for_markers(bootstrap, topic)
     consumer: Any = kafka.KafkaConsumer(
         bootstrap_servers=bootstrap,
         isolation_level=isolation,
@@ -149,31 +151,6 @@ class Follower:
             for partition, seen in sorted(self.shown.items())
             if self.later[partition][: len(seen)] != seen
         ]
-
-
-def open_consumer(bootstrap: str, isolation: Isolation, group: str = "oracle-reader") -> Consumer:
-    """A consumer of librdkafka that joins nothing and commits nothing by itself."""
-    return Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "group.id": group,
-            "isolation.level": isolation,
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "auto.offset.reset": "earliest",
-            "check.crcs": True,
-            "fetch.queue.backoff.ms": 10,
-            "queued.max.messages.kbytes": 262_144,
-        }
-    )
-
-
-def partitions_of(consumer: Consumer, topic: str) -> list[int]:
-    """The partitions of a topic; raises KafkaException when there is none of that name."""
-    found = consumer.list_topics(topic, _TIMEOUT_S).topics[topic]
-    if found.error is not None:
-        raise KafkaException(found.error)
-    return sorted(found.partitions)
 
 
 def _record(message: Message) -> Record:

@@ -8,19 +8,18 @@ below the end where it wrote, and its state at the coordinator.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from .check import EndState
-from .read import kafka, open_consumer, partitions_of
+from .ends import ends, open_consumer, partitions_of, unstable
+from .read import kafka
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from confluent_kafka import Consumer
-
-__all__ = ["Ends", "committed_offsets", "end_state", "ends", "open_transactions", "unstable"]
+__all__ = ["committed_offsets", "end_state", "open_transactions"]
 
 _TIMEOUT_S = 30.0
 _MARKERS_S = 5.0
@@ -29,36 +28,6 @@ _COORDINATOR_NOT_READY = (
     KafkaError.COORDINATOR_NOT_AVAILABLE,
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
 )
-
-
-class Ends:
-    """The ends of a topic's partitions, over connections that stay: for asking often."""
-
-    def __init__(self, bootstrap: str, topic: str) -> None:
-        self._topic = topic
-        self._stable = open_consumer(bootstrap, "read_committed")
-        self._high = open_consumer(bootstrap, "read_uncommitted")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stable.close()
-        self._high.close()
-
-    def stable(self) -> dict[int, int]:
-        """Last stable offset of each partition: up to where read_committed readers see."""
-        return _ends(self._stable, self._topic)
-
-    def high(self) -> dict[int, int]:
-        """High watermark of each partition: up to where records are acknowledged."""
-        return _ends(self._high, self._topic)
-
-
-def ends(bootstrap: str, topic: str) -> dict[int, int]:
-    """Last stable offset of each partition: the end as read_committed readers see it."""
-    with Ends(bootstrap, topic) as found:
-        return found.stable()
 
 
 def committed_offsets(bootstrap: str, group: str, topic: str) -> dict[int, int]:
@@ -85,16 +54,6 @@ def _once_coordinated(ask: Callable[[], list[TopicPartition]]) -> list[TopicPart
             if error.args[0].code() not in _COORDINATOR_NOT_READY or time.monotonic() > give_up:
                 raise
         time.sleep(0.1)
-
-
-def unstable(bootstrap: str, *topics: str) -> dict[str, tuple[int, int]]:
-    """Partitions in which a transaction is open: `topic/partition` → last stable offset, high watermark."""
-    found: dict[str, tuple[int, int]] = {}
-    for topic in topics:
-        with Ends(bootstrap, topic) as marks:
-            stable, high = marks.stable(), marks.high()
-        found |= {f"{topic}/{p}": (stable[p], high[p]) for p in high if stable[p] < high[p]}
-    return found
 
 
 def open_transactions(bootstrap: str, prefix: str) -> tuple[str, ...]:
@@ -126,13 +85,3 @@ def end_state(bootstrap: str, group: str, source: str, target: str) -> EndState:
                 ongoing=ongoing,
             )
         time.sleep(0.1)
-
-
-def _ends(consumer: Consumer, topic: str) -> dict[int, int]:
-    marks = {}
-    for number in partitions_of(consumer, topic):
-        answer = consumer.get_watermark_offsets(TopicPartition(topic, number), _TIMEOUT_S)
-        if answer is None:
-            raise AssertionError(f"{topic}/{number}: no answer for its end")
-        marks[number] = answer[1]
-    return marks

@@ -12,11 +12,12 @@ from conftest import Topics
 
 from .check import EndState, Expectation, check
 from .compaction import COMPACTED, compact
+from .ends import ends, unstable
 from .generate import CODECS, Chunk, Generator
 from .ledger import Fate
 from .read import READERS, Follower, read
 from .recipe import Recipe
-from .state import committed_offsets, end_state, ends, unstable
+from .state import committed_offsets, end_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -1,0 +1,105 @@
+"""The ends of partitions as clients of librdkafka see them, and where a transaction stands between two of them."""
+
+from __future__ import annotations
+
+import time
+from typing import Literal, Self
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+__all__ = ["Ends", "Isolation", "ends", "open_consumer", "partitions_of", "unstable", "wait_for_markers"]
+
+Isolation = Literal["read_committed", "read_uncommitted"]
+
+_TIMEOUT_S = 30.0
+_MARKERS_S = 5.0
+
+
+class Ends:
+    """The ends of a topic's partitions, over connections that stay: for asking often."""
+
+    def __init__(self, bootstrap: str, topic: str) -> None:
+        self._topic = topic
+        self._stable = open_consumer(bootstrap, "read_committed")
+        self._high = open_consumer(bootstrap, "read_uncommitted")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stable.close()
+        self._high.close()
+
+    def stable(self) -> dict[int, int]:
+        """Last stable offset of each partition: up to where read_committed readers see."""
+        return _ends(self._stable, self._topic)
+
+    def high(self) -> dict[int, int]:
+        """High watermark of each partition: up to where records are acknowledged."""
+        return _ends(self._high, self._topic)
+
+
+def ends(bootstrap: str, topic: str) -> dict[int, int]:
+    """Last stable offset of each partition: the end as read_committed readers see it."""
+    with Ends(bootstrap, topic) as found:
+        return found.stable()
+
+
+def unstable(bootstrap: str, *topics: str) -> dict[str, tuple[int, int]]:
+    """Partitions in which a transaction is open: `topic/partition` → last stable offset, high watermark."""
+    found: dict[str, tuple[int, int]] = {}
+    for topic in topics:
+        with Ends(bootstrap, topic) as marks:
+            stable, high = marks.stable(), marks.high()
+        found |= {f"{topic}/{p}": (stable[p], high[p]) for p in high if stable[p] < high[p]}
+    return found
+
+
+def wait_for_markers(bootstrap: str, topic: str, *, deadline_s: float = _MARKERS_S) -> None:
+    """Waits until every transaction that is open in `topic` now has ended, or the deadline has passed.
+
+    An ended transaction's markers are written a moment after the answer to its end, and nobody is shown its records
+    before: what is still open after a few seconds is open.
+    """
+    deadline = time.monotonic() + deadline_s
+    with Ends(bootstrap, topic) as marks:
+        high = marks.high()
+        while any(offset < high[partition] for partition, offset in marks.stable().items() if partition in high):
+            if time.monotonic() > deadline:
+                return
+            time.sleep(0.05)
+
+
+def open_consumer(bootstrap: str, isolation: Isolation, group: str = "oracle-reader") -> Consumer:
+    """A consumer of librdkafka that joins nothing and commits nothing by itself."""
+    return Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": group,
+            "isolation.level": isolation,
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+            "check.crcs": True,
+            "fetch.queue.backoff.ms": 10,
+            "queued.max.messages.kbytes": 262_144,
+        }
+    )
+
+
+def partitions_of(consumer: Consumer, topic: str) -> list[int]:
+    """The partitions of a topic; raises KafkaException when there is none of that name."""
+    found = consumer.list_topics(topic, _TIMEOUT_S).topics[topic]
+    if found.error is not None:
+        raise KafkaException(found.error)
+    return sorted(found.partitions)
+
+
+def _ends(consumer: Consumer, topic: str) -> dict[int, int]:
+    marks = {}
+    for number in partitions_of(consumer, topic):
+        answer = consumer.get_watermark_offsets(TopicPartition(topic, number), _TIMEOUT_S)
+        if answer is None:
+            raise AssertionError(f"{topic}/{number}: no answer for its end")
+        marks[number] = answer[1]
+    return marks
