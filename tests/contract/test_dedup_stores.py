@@ -183,7 +183,7 @@ def test_a_batch_of_thousands_is_answered_in_order(opened: Open) -> None:
 def test_nothing_asked_is_nothing_answered(opened: Open) -> None:
     store = opened()
     store.release([])
-    assert (claim(store, []), store.complete([]), store.look([]), store.forget([])) == ([], [], [], 0)
+    assert (claim(store, []), store.complete([]), store.look([]), store.forget([])) == ([], [], [], [])
 
 
 def test_keys_and_contents_may_be_any_bytes(opened: Open) -> None:
@@ -210,8 +210,22 @@ def test_what_is_known_of_a_key_can_be_seen_and_forgotten(opened: Open) -> None:
     assert 0 < done.expires_s <= WINDOW_S
     assert sorted(store.keys(b"n/")) == [b"n/done", b"n/held", b"n/left"]
     assert list(store.keys(b"m")) == list(store.keys(b"n*")) == []
-    assert store.forget([b"n/done", b"n/none"]) == 1
-    assert claim(store, [of("a", 3, b"n/done")]) == [RUN]
+    assert store.forget([left, done]) == [True, True]
+    assert claim(store, [of("a", 3, b"n/done"), of("a", 4, b"n/left")]) == [RUN, RUN]
+
+
+def test_what_is_not_as_it_was_seen_is_not_forgotten(opened: Open) -> None:
+    store = opened()
+    store.renew("a", 10)
+    claim(store, [of("gone", 1, b"left")])
+    store.complete([of("a", 1, b"done", b"one"), of("a", 2, b"over", b"one")])
+    seen = [entry for entry in store.look([b"left", b"done", b"over"]) if entry is not None]
+    assert claim(store, [of("a", 3, b"left")]) == [RUN]
+    assert store.forget(seen) == [False, True, True]
+    assert claim(store, [of("a", 4, b"done", b"one")]) == [RUN]
+    store.complete([of("a", 5, b"over", b"two")])
+    assert store.forget(seen) == [False, False, False]
+    assert [entry is None for entry in store.look([b"left", b"done", b"over"])] == [False, False, False]
 
 
 def test_of_many_that_claim_at_once_one_runs(opened: Open) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from fanout.dedup.opening import open_store
@@ -61,6 +62,25 @@ def test_a_process_that_is_killed_in_the_middle_leaves_a_store_that_works(tmp_pa
         Answer.DONE,
         Answer.RUN,
     ]
+    store.close()
+
+
+def test_looking_waits_for_nobody_who_writes(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'claims.db'}"
+    store = open_store(url, 600)
+    store.renew("here", 600)
+    assert claim(store, [Claim(b"key", b"here:1")]) == [Answer.RUN]
+    with closing(sqlite3.connect(tmp_path / "claims.db", isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        fresh = open_store(url, 600)
+        for looks in (store, fresh):
+            seen = looks.look([b"key"])[0]
+            assert seen is not None
+            assert (seen.owner, seen.is_owner_alive) == ("here", True)
+            assert (looks.alive([b"here", b"gone"]), looks.owners()) == ({b"here"}, ["here"])
+            assert list(looks.keys(b"k")) == [b"key"]
+        writer.execute("ROLLBACK")
+    fresh.close()
     store.close()
 
 

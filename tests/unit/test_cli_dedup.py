@@ -12,7 +12,7 @@ import pytest
 from fanout.cli import main
 from fanout.dedup.keys import id_key, key_prefix
 from fanout.dedup.opening import open_store
-from fanout.dedup.store import Claim, DedupStore, claim
+from fanout.dedup.store import Answer, Claim, DedupStore, claim
 
 PREFIX = key_prefix("billing", "orders")
 
@@ -73,6 +73,37 @@ def test_forgetting_is_a_dry_run_until_it_is_told_to_and_spares_what_is_being_do
     assert store.look([of("held").key])[0] is not None
 
 
+@pytest.mark.parametrize("meanwhile", ["taken over", "back", "done by another", "deleted"])
+def test_what_changed_while_the_question_stood_is_named_and_not_forgotten(
+    meanwhile: str, store: DedupStore, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim(store, [of("left", "gone")])
+    store.complete([of("done")])
+    asked: list[str] = []
+
+    def confirm(question: str, **_: Any) -> None:
+        asked.append(question)
+        if meanwhile == "taken over":
+            assert claim(store, [of("left")]) == [Answer.RUN]
+        elif meanwhile == "back":
+            store.renew("gone", 60)
+        elif meanwhile == "done by another":
+            store.complete([of("left", "gone")])
+        else:
+            store.release([of("left", "gone")])
+
+    monkeypatch.setattr("typer.confirm", confirm)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    assert run("forget", "--namespace", "billing", "-t", "orders", "done", "left", "left", "--execute") == 0
+    said = capsys.readouterr()
+    assert asked == ["Forget 2 records?"]
+    assert said.err == "billing/orders/i:done done\nbilling/orders/i:left claimed\n"
+    assert "1 forgotten." in said.out
+    assert "billing/orders/i:left has changed meanwhile and was left alone." in said.out
+    assert store.look([of("done").key]) == [None]
+    assert (store.look([of("left").key]) == [None]) == (meanwhile == "deleted")
+
+
 def test_what_is_remembered_is_counted_by_app_and_topic(store: DedupStore, capsys: pytest.CaptureFixture[str]) -> None:
     store.complete([of("1"), of("with/a/slash"), Claim(b"a/b/clicks/o:T:0:1", b"here:2")])
     claim(store, [of("held"), of("left", "gone")])
@@ -83,6 +114,9 @@ def test_what_is_remembered_is_counted_by_app_and_topic(store: DedupStore, capsy
         {"namespace": "a/b", "topic": "clicks", "done": 1, "claimed": 0, "left": 0},
         {"namespace": "billing", "topic": "orders", "done": 2, "claimed": 1, "left": 1},
     ]
+    store.renew("here too", 60)
+    assert run("stats") == 0
+    assert "2 owners live, one for each handler of each worker." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -77,28 +77,32 @@ def forget(
 ) -> None:
     """Forget that records were done, so that they run again when they come again.
 
-    A record that is claimed by a worker that lives is left alone: forgotten, it could run twice at a time.
+    A record that is claimed by a worker that lives is left alone: forgotten, it could run twice at a time. So is one
+    that is no longer as it was when it was looked at: it is named.
     """
     session, settings, store = _open(context.obj)
-    keys = _keys(session, _prefix(settings, namespace, topic), (topic, ids), origin=origin)
+    keys = list(dict.fromkeys(_keys(session, _prefix(settings, namespace, topic), (topic, ids), origin=origin)))
     found = list(zip(keys, store.look(keys), strict=True))
-    chosen = [key for key, entry in found if entry is not None and not entry.is_owner_alive]
+    chosen = [entry for _, entry in found if entry is not None and not entry.is_owner_alive]
     if execute and chosen and not yes and sys.stdin.isatty():
+        typer.echo("\n".join(f"{_text(entry.key)} {entry.state}" for entry in chosen), err=True)
         typer.confirm(f"Forget {len(chosen)} records?", abort=True, err=True)
-    forgotten = store.forget(chosen) if execute else 0
+    changed = _forget(store, chosen) if execute else []
     store.close()
+    forgotten = len(chosen) - len(changed) if execute else 0
     after = f"{forgotten} forgotten." if execute else f"{len(chosen)} would be forgotten. --execute does it."
     session.show(
         Answer(
             document={
                 "executed": execute,
-                "chosen": [_text(key) for key in chosen],
+                "chosen": [_text(entry.key) for entry in chosen],
                 "forgotten": forgotten,
+                "changed": changed,
                 "records": [_told(key, entry) for key, entry in found],
             },
             columns=COLUMNS,
             rows=[_row(key, entry) for key, entry in found],
-            after=[after],
+            after=[after, *(f"{key} has changed meanwhile and was left alone." for key in changed)],
         )
     )
 
@@ -128,7 +132,10 @@ def stats(context: typer.Context) -> None:
             },
             columns=("namespace", "topic", "done", "claimed", "left"),
             rows=rows,
-            after=[f"{len(owners)} workers live. `left`: claimed by workers that are gone, free for others."],
+            after=[
+                f"{len(owners)} owners live, one for each handler of each worker.",
+                "`left`: claimed by owners that are gone, free for others.",
+            ],
         )
     )
 
@@ -167,6 +174,14 @@ def _keys(session: Session, prefix: bytes, records: tuple[str, list[str]], *, or
         if len(place) != 2 or not all(part.isdigit() for part in place):
             raise ConfigError("ID", f"{one!r} is no place: write PARTITION/OFFSET, such as 0/4711")
     return [origin_key(prefix, topic_id, int(partition), int(offset)) for partition, offset in places]
+
+
+def _forget(store: DedupStore, shown: list[Entry]) -> list[str]:
+    """Deletes what is still as it was shown; names the others. A question may have been answered hours later."""
+    now = store.look([entry.key for entry in shown])
+    same = [before for before, entry in zip(shown, now, strict=True) if entry and not entry.is_owner_alive]
+    gone = {entry.key for entry, was_there in zip(same, store.forget(same), strict=True) if was_there}
+    return [_text(entry.key) for entry in shown if entry.key not in gone]
 
 
 def _pieces(keys: Iterable[bytes]) -> Iterator[list[bytes]]:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from .store import Answer, Claim, Completion, Entry, owner_of
 
 __all__ = ["MemoryStore", "Table"]
+
+SWEPT = 2
+"""How many expired keys each one written sweeps out: more than it adds, so none pile up, and no call takes long."""
 
 
 @dataclass(slots=True)
@@ -23,10 +28,13 @@ class Kept:
 
 @dataclass(slots=True)
 class Table:
-    """What all stores of one process share. `clock` gives seconds."""
+    """What all stores of one process share. `clock` gives seconds.
+
+    `kept` is in the order in which it was written: in that of its end, since all of them have one window.
+    """
 
     clock: Callable[[], float] = time.monotonic
-    kept: dict[bytes, Kept] = field(default_factory=dict)
+    kept: OrderedDict[bytes, Kept] = field(default_factory=OrderedDict)
     owners: dict[bytes, float] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -38,6 +46,14 @@ class Table:
             return None
         return kept
 
+    def put(self, key: bytes, kept: Kept) -> None:
+        """Writes `key`, and sweeps out the oldest of what is over."""
+        now = self.clock()
+        for old in [old for old, one in islice(self.kept.items(), SWEPT) if one.until <= now]:
+            del self.kept[old]
+        self.kept[key] = kept
+        self.kept.move_to_end(key)
+
 
 class MemoryStore:
     """A `DedupStore` over a table that may be shared."""
@@ -48,7 +64,10 @@ class MemoryStore:
 
     def renew(self, owner: str, life_s: float) -> None:
         with self._table.lock:
-            self._table.owners[owner.encode()] = self._table.clock() + life_s
+            now = self._table.clock()
+            for gone in [gone for gone, until in self._table.owners.items() if until <= now]:
+                del self._table.owners[gone]
+            self._table.owners[owner.encode()] = now + life_s
 
     def alive(self, owners: Sequence[bytes]) -> set[bytes]:
         with self._table.lock:
@@ -83,9 +102,9 @@ class MemoryStore:
             found.append(None if one is None else self._entry(key, one))
         return found
 
-    def forget(self, keys: Sequence[bytes]) -> int:
+    def forget(self, seen: Sequence[Entry]) -> list[bool]:
         with self._table.lock:
-            return sum(self._table.kept.pop(key, None) is not None for key in keys)
+            return [self._forget(one) for one in seen]
 
     def keys(self, prefix: bytes) -> Iterator[bytes]:
         with self._table.lock:
@@ -110,7 +129,7 @@ class MemoryStore:
                 return Answer.RUN
             if kept.token != gone:
                 return kept.token
-        self._table.kept[one.key] = Kept(one.token, one.hash, self._table.clock() + self._window_s)
+        self._table.put(one.key, Kept(one.token, one.hash, self._table.clock() + self._window_s))
         return Answer.RUN
 
     def _complete(self, one: Claim) -> Completion:
@@ -120,16 +139,21 @@ class MemoryStore:
                 return Completion.ALREADY
             if kept.token != one.token:
                 return Completion.LOST
-        self._table.kept[one.key] = Kept(None, one.hash, self._table.clock() + self._window_s)
+        self._table.put(one.key, Kept(None, one.hash, self._table.clock() + self._window_s))
         return Completion.OK
 
+    def _forget(self, seen: Entry) -> bool:
+        kept = self._table.at(seen.key)
+        if kept is None or (kept.token, kept.hash) != (seen.token, seen.hash):
+            return False
+        del self._table.kept[seen.key]
+        return True
+
     def _entry(self, key: bytes, kept: Kept) -> Entry:
-        owner = None if kept.token is None else owner_of(kept.token)
         return Entry(
             key=key,
-            state="done" if owner is None else "claimed",
-            owner=None if owner is None else owner.decode(),
-            is_owner_alive=owner is not None and bool(self.alive([owner])),
+            token=kept.token,
             hash=kept.hash,
+            is_owner_alive=kept.token is not None and bool(self.alive([owner_of(kept.token)])),
             expires_s=kept.until - self._table.clock(),
         )

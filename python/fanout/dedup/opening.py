@@ -27,7 +27,7 @@ _lock = threading.Lock()
 
 
 def open_store(url: str, window_s: float) -> DedupStore:
-    """The store at `url`; done markers live for `window_s`. A Redis is dialled by the first call.
+    """The store at `url`; done markers live for `window_s`. It is dialled or opened by its first call, not here.
 
     `redis://`, `rediss://`, `unix://`, `redis+sentinel://`, `rediss+sentinel://`; `sqlite:///relative/path`,
     `sqlite:////absolute/path`; `memory://` for the life of this process. Raises ConfigError for anything else.

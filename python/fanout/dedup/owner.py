@@ -1,4 +1,4 @@
-"""One worker's word that it lives, given by a thread that no handler can hold up."""
+"""The word that one handler of a worker lives, given by a thread that no handler can hold up."""
 
 from __future__ import annotations
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import hiredis
 
-from .scripts import ASK, COMPLETE, FOREIGN, KEYS, RELEASE
+from .scripts import ASK, COMPLETE, FOREIGN, FORGET, KEYS, RELEASE
 from .store import Answer, Claim, Completion, Entry, StoreError, owner_of
-from .wire import Line
+from .wire import Line, packed
 
 __all__ = ["OWNERS", "RedisStore"]
 
@@ -38,13 +38,14 @@ class RedisStore:
         self._ask = ASK.template(KEYS, window)
         self._complete = COMPLETE.template(KEYS, window)
         self._release = RELEASE.template(KEYS)
+        self._forget = FORGET.template(KEYS)
         self._named: set[bytes] = set()
 
     def renew(self, owner: str, life_s: float) -> None:
         self._line.call("SET", OWNERS + owner.encode(), "1", "PX", round(life_s * 1000))
 
     def alive(self, owners: Sequence[bytes]) -> set[bytes]:
-        found = self._run([_packed(b"EXISTS", OWNERS + owner) for owner in owners])
+        found = self._run([packed((b"EXISTS", OWNERS + owner)) for owner in owners])
         return {owner for owner, lives in zip(owners, found, strict=True) if lives}
 
     def retire(self, owner: str) -> None:
@@ -74,12 +75,17 @@ class RedisStore:
         self._run([call % (plus + len(key), key, len(token), token) for key, token, _ in claims])
 
     def look(self, keys: Sequence[bytes]) -> list[Entry | None]:
-        values = self._run([_packed(b"GET", KEYS + key) for key in keys])
-        lives = self._run([_packed(b"PTTL", KEYS + key) for key in keys])
+        values = self._run([packed((b"GET", KEYS + key)) for key in keys])
+        lives = self._run([packed((b"PTTL", KEYS + key)) for key in keys])
         return [self._entry(*found) for found in zip(keys, values, lives, strict=True)]
 
-    def forget(self, keys: Sequence[bytes]) -> int:
-        return sum(self._run([_packed(b"DEL", KEYS + key) for key in keys]))
+    def forget(self, seen: Sequence[Entry]) -> list[bool]:
+        call, plus = self._forget, len(KEYS)
+        values = [b"D" + one.hash if one.token is None else b"L%b %b" % (one.token, one.hash) for one in seen]
+        answers = self._run(
+            [call % (plus + len(one.key), one.key, len(value), value) for one, value in zip(seen, values, strict=True)]
+        )
+        return [bool(answer) for answer in answers]
 
     def keys(self, prefix: bytes) -> Iterator[bytes]:
         yield from (key.removeprefix(KEYS) for key in self._scan(KEYS + prefix))
@@ -99,7 +105,7 @@ class RedisStore:
         error = next((answer for answer in answers if isinstance(answer, hiredis.ReplyError)), None)
         if error is not None and str(error).startswith("NOSCRIPT"):
             # All once more: the commands that did run are answered as they were before.
-            for script in (ASK, COMPLETE, RELEASE):
+            for script in (ASK, COMPLETE, RELEASE, FORGET):
                 self._line.call("SCRIPT", "LOAD", script.text)
             answers = self._line.exchange(commands)
             error = next((answer for answer in answers if isinstance(answer, hiredis.ReplyError)), None)
@@ -120,16 +126,17 @@ class RedisStore:
                 return
 
     def _entry(self, key: bytes, value: Any, life_ms: int) -> Entry | None:
-        if value is None or value[:1] not in (b"L", b"D"):
+        state, told = (value or b"")[:1], (value or b"")[1:]
+        token: bytes | None = None
+        if state == b"L" and b" " in told:
+            token, _, told = told.partition(b" ")
+        elif state != b"D":
             return None
-        held, _, hash_ = value[1:].partition(b" ") if value[:1] == b"L" else (b"", b"", value[1:])
-        owner = owner_of(held) if held else None
         return Entry(
             key=key,
-            state="claimed" if owner else "done",
-            owner=None if owner is None else owner.decode(errors="replace"),
-            is_owner_alive=owner is not None and bool(self.alive([owner])),
-            hash=hash_,
+            token=token,
+            hash=told,
+            is_owner_alive=token is not None and bool(self.alive([owner_of(token)])),
             expires_s=life_ms / 1000,
         )
 
@@ -140,7 +147,3 @@ class RedisStore:
                 logger.error(
                     "%r in Redis holds what is none of ours; its record waits until that is deleted", KEYS + key
                 )
-
-
-def _packed(*words: bytes) -> bytes:
-    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)

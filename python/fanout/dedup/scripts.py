@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 
-__all__ = ["ASK", "COMPLETE", "FOREIGN", "KEYS", "RELEASE", "Script"]
+__all__ = ["ASK", "COMPLETE", "FOREIGN", "FORGET", "KEYS", "RELEASE", "Script"]
 
 FOREIGN = -1
 """The answer for a key whose value is none of ours."""
@@ -62,6 +62,11 @@ return 0
 """
 )
 
+_FORGET = """
+if redis.pcall('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+"""
+
 
 class Script:
     """A script, and how a call of it is written: `EVALSHA sha 1 key argument…`."""
@@ -92,3 +97,6 @@ COMPLETE = Script(_COMPLETE, 3)
 
 RELEASE = Script(_RELEASE, 1)
 """Argument: token."""
+
+FORGET = Script(_FORGET, 1)
+"""Argument: the value that was seen."""

@@ -1,8 +1,9 @@
 """
 Claims in a SQLite file: for the processes of one host, without a server.
 
-Each batch is one immediate transaction, so that processes take turns and see each other's claims whole. Times are those
-of the host's clock, which all of them share.
+Each batch that writes is one immediate transaction, so that processes take turns and see each other's claims whole.
+What only looks takes no turn: it sees the file as it was when it began, and holds nobody up. Times are those of the
+host's clock, which all of them share.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ PUT = (
     "INSERT INTO kept (key, token, hash, until) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE "
     "SET token = excluded.token, hash = excluded.hash, until = excluded.until"
 )
+TAKE_TURNS, LOOK = "BEGIN IMMEDIATE", "BEGIN DEFERRED"
+
 SWEPT = 1_000
 """How many expired keys one renewal deletes: no batch waits long behind it."""
 
@@ -39,19 +42,10 @@ class SqliteStore:
     """A `DedupStore` in one file. A token of NULL is a done marker."""
 
     def __init__(self, path: str, window_s: float, clock: Callable[[], float] = time.time) -> None:
+        self._path = path
         self._window_s = window_s
         self._clock = clock
-        try:
-            self._file = sqlite3.connect(path, timeout=WAIT_S, isolation_level=None, check_same_thread=False)
-            # What a crash of the host may take from the log is repeated, not lost.
-            for setting in ("journal_mode = WAL", "synchronous = NORMAL"):
-                self._file.execute(f"PRAGMA {setting}").fetchall()
-            with self._transaction() as now:
-                del now
-                for statement in SCHEMA:
-                    self._file.execute(statement)
-        except sqlite3.Error as error:
-            raise StoreError(f"the store {Path(path).name} cannot be opened: {error}") from error
+        self._opened: sqlite3.Connection | None = None
 
     def renew(self, owner: str, life_s: float) -> None:
         with self._transaction() as now:
@@ -64,7 +58,7 @@ class SqliteStore:
             )
 
     def alive(self, owners: Sequence[bytes]) -> set[bytes]:
-        with self._transaction() as now:
+        with self._transaction(LOOK) as now:
             return {one for one in owners if self._rows("SELECT 1 FROM owners WHERE owner = ? AND until > ?", one, now)}
 
     def retire(self, owner: str) -> None:
@@ -84,33 +78,46 @@ class SqliteStore:
             self._file.executemany("DELETE FROM kept WHERE key = ? AND token = ?", [one[:2] for one in claims])
 
     def look(self, keys: Sequence[bytes]) -> list[Entry | None]:
-        with self._transaction() as now:
+        with self._transaction(LOOK) as now:
             return [self._entry(key, now) for key in keys]
 
-    def forget(self, keys: Sequence[bytes]) -> int:
+    def forget(self, seen: Sequence[Entry]) -> list[bool]:
+        same = "DELETE FROM kept WHERE key = ? AND token IS ? AND hash = ?"
         with self._transaction():
-            return sum(self._file.execute("DELETE FROM kept WHERE key = ?", (key,)).rowcount for key in keys)
+            return [bool(self._file.execute(same, (one.key, one.token, one.hash)).rowcount) for one in seen]
 
     def keys(self, prefix: bytes) -> Iterator[bytes]:
-        with self._transaction() as now:
+        with self._transaction(LOOK) as now:
             found = self._rows(
                 "SELECT key FROM kept WHERE until > ? AND substr(key, 1, ?) = ?", now, len(prefix), prefix
             )
         yield from (row[0] for row in found)
 
     def owners(self) -> list[str]:
-        with self._transaction() as now:
+        with self._transaction(LOOK) as now:
             return [row[0].decode() for row in self._rows("SELECT owner FROM owners WHERE until > ? ORDER BY 1", now)]
 
     def close(self) -> None:
-        self._file.close()
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+    @property
+    def _file(self) -> sqlite3.Connection:
+        """Opened by the first call, and by the next one if that failed: its folder may be mounted later."""
+        if self._opened is None:
+            try:
+                self._opened = _open(self._path)
+            except sqlite3.Error as error:
+                raise StoreError(f"the store {Path(self._path).name} cannot be opened: {error}") from error
+        return self._opened
 
     @contextmanager
-    def _transaction(self) -> Iterator[float]:
+    def _transaction(self, begin: str = TAKE_TURNS) -> Iterator[float]:
         """Gives the time at which the store was ours: what waited for others must not see what expired meanwhile."""
         try:
             with self._file:  # commits, or rolls back and raises
-                self._file.execute("BEGIN IMMEDIATE")
+                self._file.execute(begin)
                 yield self._clock()
         except sqlite3.Error as error:
             raise StoreError(f"the store failed: {error}") from error
@@ -150,13 +157,20 @@ class SqliteStore:
         row = self._at(key, now)
         if row is None:
             return None
-        owner = None if row[0] is None else owner_of(row[0])
+        token, content, until = row
+        owner = None if token is None else owner_of(token)
         lives = owner is not None and self._rows("SELECT 1 FROM owners WHERE owner = ? AND until > ?", owner, now)
-        return Entry(
-            key=key,
-            state="done" if owner is None else "claimed",
-            owner=None if owner is None else owner.decode(),
-            is_owner_alive=bool(lives),
-            hash=row[1],
-            expires_s=row[2] - now,
-        )
+        return Entry(key=key, token=token, hash=content, is_owner_alive=bool(lives), expires_s=until - now)
+
+
+def _open(path: str) -> sqlite3.Connection:
+    """Each statement by itself, not in one transaction: where the tables exist, none of them waits for a writer."""
+    file = sqlite3.connect(path, timeout=WAIT_S, isolation_level=None, check_same_thread=False)
+    try:
+        # What a crash of the host may take from the log is repeated, not lost.
+        for statement in ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL", *SCHEMA):
+            file.execute(statement).fetchall()
+    except sqlite3.Error:
+        file.close()
+        raise
+    return file

@@ -67,14 +67,22 @@ class Completion(IntEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """What a store knows of one key. `owner` is None for a done marker; `expires_s` counts from now."""
+    """What a store knows of one key. `token` is None for a done marker; `expires_s` counts from now."""
 
     key: bytes
-    state: Literal["claimed", "done"]
-    owner: str | None
-    is_owner_alive: bool
+    token: bytes | None
     hash: bytes
+    is_owner_alive: bool
     expires_s: float
+
+    @property
+    def state(self) -> Literal["claimed", "done"]:
+        return "done" if self.token is None else "claimed"
+
+    @property
+    def owner(self) -> str | None:
+        """Whose claim it is; None for a done marker."""
+        return None if self.token is None else owner_of(self.token).decode(errors="replace")
 
 
 class DedupStore(Protocol):
@@ -106,8 +114,8 @@ class DedupStore(Protocol):
     def look(self, keys: Sequence[bytes]) -> list[Entry | None]:
         """What is known of each key."""
 
-    def forget(self, keys: Sequence[bytes]) -> int:
-        """Deletes whatever stands at these keys; returns at how many something did."""
+    def forget(self, seen: Sequence[Entry]) -> list[bool]:
+        """Deletes each of these that is still the same claim or mark, and says of each whether it was."""
 
     def keys(self, prefix: bytes) -> Iterator[bytes]:
         """Every key that begins with `prefix`, in no order. Keys may come and go meanwhile."""

@@ -20,7 +20,7 @@ from redis.sentinel import Sentinel, SentinelConnectionPool, SentinelManagedConn
 
 from .store import StoreError
 
-__all__ = ["Line", "connector"]
+__all__ = ["Line", "connector", "packed"]
 
 TIMEOUT_S = 2.0
 """How long one answer may take. A batch that got none is sent again, and does no harm."""
@@ -38,6 +38,9 @@ OPTIONS: dict[str, Any] = {
 }
 
 SENTINEL_PORT = 26379
+
+packed: Callable[[tuple[str | bytes | int, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]
+"""A command as it goes over the wire; the types of hiredis know only commands of one word."""
 
 FAILURES = (redis.RedisError, hiredis.HiredisError, OSError)
 
@@ -119,9 +122,7 @@ class Line:
 
     def call(self, *command: str | bytes | int) -> Any:
         """One command; an error in its answer is raised."""
-        words = [word if isinstance(word, bytes) else str(word).encode() for word in command]
-        packed = b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
-        answer = self.exchange([packed])[0]
+        answer = self.exchange([packed(command)])[0]
         if isinstance(answer, hiredis.ReplyError):
             self.close()
             raise StoreError(f"Redis: {answer}") from answer

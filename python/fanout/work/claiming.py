@@ -9,8 +9,6 @@ from fanout._fanout import Cluster
 from fanout.dedup.keys import Keyed, identify, key_prefix
 from fanout.dedup.opening import open_store
 from fanout.dedup.owner import Owner
-from fanout.dedup.store import StoreError
-from fanout.errors import WorkError
 
 from .claims import ClaimsParts
 from .decode import decoder
@@ -44,8 +42,5 @@ def claims_parts(settings: WorkSettings, handler: Handler, dedup: DedupSettings)
         source=source,
         decode=decoder(handler.decode),
     )
-    try:
-        store, words = open_store(dedup.url, dedup.window_s), open_store(dedup.url, dedup.window_s)
-    except StoreError as error:
-        raise WorkError(str(error), "see [dedup] url") from error
+    store, words = open_store(dedup.url, dedup.window_s), open_store(dedup.url, dedup.window_s)
     return ClaimsParts(store=store, owner=Owner(words), identify=identify(keyed), on_store_down=dedup.on_store_down)

@@ -120,7 +120,7 @@ class Delivery(RuleBasedStateMachine):
 
     @rule(record=record_numbers)
     def forget(self, record: int) -> None:
-        if self.store.forget([b"%d" % record]):
+        if self.store.forget([entry for entry in self.store.look([b"%d" % record]) if entry is not None]):
             self.excuses[record] += 1
 
     @rule()
