@@ -51,16 +51,16 @@ def test_what_piled_up_at_once_is_swept_out_a_few_at_a_time() -> None:
     assert kept[-1] == 1_001
 
 
-def test_a_key_that_is_written_again_stays_for_its_new_window() -> None:
+def test_keys_that_are_written_again_stay_for_their_new_window_and_hold_no_sweep_up() -> None:
     clock = Clock()
     table = Table(clock=clock)
     store = MemoryStore(WINDOW_S, table)
-    claim(store, [of(0), of(1)])
+    claim(store, [of(record) for record in range(4)])
     clock.now = WINDOW_S - 1
-    store.complete([of(0)])
+    store.complete([of(0), of(1)])
     clock.now = WINDOW_S + 1
-    claim(store, [of(2)])
-    assert list(table.kept) == [b"key-0", b"key-2"]
+    claim(store, [of(4)])
+    assert list(table.kept) == [b"key-0", b"key-1", b"key-4"]
 
 
 def test_owners_that_never_retired_are_forgotten_once_they_are_gone() -> None:
