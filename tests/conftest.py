@@ -139,6 +139,24 @@ def topics(kafka: Kafka) -> Iterator[Topics]:
     made.delete_all()
 
 
+class Tell(Protocol):
+    """Says what the application of the next workers does with a topic; returns the log of its handlers."""
+
+    def __call__(self, topic: str, behaviour: str, **more: Any) -> Handled: ...
+
+
+@pytest.fixture
+def tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tell:
+    """`tell("orders", "nap", sleep_s=[0, 1])`: see `broker/work_app.py`."""
+
+    def told(topic: str, behaviour: str, **more: Any) -> Handled:
+        log = tmp_path / f"{topic}.log"
+        monkeypatch.setenv("FANOUT_TEST_APP", app_environment(log, topic, behaviour, **more))
+        return Handled(log)
+
+    return told
+
+
 class Lay(Protocol):
     """Fills a topic with a record for each key, and says what workers do with them."""
 
@@ -146,17 +164,16 @@ class Lay(Protocol):
 
 
 @pytest.fixture
-def lay(kafka: Kafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lay:
+def lay(kafka: Kafka, tell: Tell) -> Lay:
     """`lay("orders", "nap", keys, sleep_s=[0, 1])`: see `broker/work_app.py`; `partition_of` is that of `fill`."""
 
     def laid(topic: str, behaviour: str, keys: Iterable[bytes | None], **more: Any) -> Job:
-        log, placed = tmp_path / f"{topic}.log", more.pop("partition_of", lambda _number: -1)
-        monkeypatch.setenv("FANOUT_TEST_APP", app_environment(log, topic, behaviour, **more))
+        placed = more.pop("partition_of", lambda _number: -1)
         return Job(
             bootstrap=kafka.bootstrap,
             topic=topic,
             group=unique_name("workers"),
-            handled=Handled(log),
+            handled=tell(topic, behaviour, **more),
             acknowledged=fill(kafka.bootstrap, topic, ((key, n) for n, key in enumerate(keys)), placed),
         )
 

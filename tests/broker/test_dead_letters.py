@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from commands import Running, fanout
@@ -15,28 +12,10 @@ from conftest import unique_name
 from fanout._fanout import Cluster
 from fanout.errors import RefusedError
 
-from .working import APP, HERE, Handled, app_environment, committed, ends, wait_until, write
+from .working import committed, ends, wait_until, work, write
 
 if TYPE_CHECKING:
-    from conftest import Kafka, Topics
-
-Tell = Callable[..., Handled]
-
-
-@pytest.fixture
-def tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tell:
-    """Sets what the application of the next workers does, and returns the log of its handlers."""
-
-    def told(topic: str, behaviour: str, **more: object) -> Handled:
-        log = tmp_path / f"{topic}.log"
-        monkeypatch.setenv("FANOUT_TEST_APP", app_environment(log, topic, behaviour, **more))
-        return Handled(log)
-
-    return told
-
-
-def work(group: str, *options: str) -> tuple[str, ...]:
-    return ("work", APP, "--app-dir", str(HERE), "-g", group, *options)
+    from conftest import Kafka, Tell, Topics
 
 
 def exists(bootstrap: str, topic: str) -> bool:

@@ -5,44 +5,21 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import pytest
 
 from commands import Running, fanout
 from conftest import unique_name
 
-from .test_work import children_of
-from .working import APP, HERE, Handled, app_environment, committed, ends, wait_until, write
+from .working import children_of, committed, ends, wait_until, work, write
 
 if TYPE_CHECKING:
-    from conftest import Kafka, Topics
-
-Tell = Callable[..., Handled]
+    from conftest import Kafka, Tell, Topics
 
 KEPT = {"retention.ms": "-1"}
 COUNT, KEYS = 1_500, 50
 REFUSED = [203, 417]
 """Of two keys: each of their records from there on waits."""
-
-
-@pytest.fixture
-def tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tell:
-    """Sets what the application of the next workers does, and returns the log of its handlers."""
-
-    def told(topic: str, **more: object) -> Handled:
-        log = tmp_path / f"{topic}.log"
-        more |= {"refused": REFUSED, "on_dead_letter": "park_key"}
-        monkeypatch.setenv("FANOUT_TEST_APP", app_environment(log, topic, "until_mended", **more))
-        return Handled(log)
-
-    return told
-
-
-def work(group: str, *options: str) -> tuple[str, ...]:
-    return ("work", APP, "--app-dir", str(HERE), "-g", group, *options)
 
 
 def records(first: int) -> list[tuple[bytes, int]]:
@@ -52,7 +29,7 @@ def records(first: int) -> list[tuple[bytes, int]]:
 def test_a_key_waits_through_kills_and_comes_back_in_order(kafka: Kafka, topics: Topics, tell: Tell) -> None:
     topic, dead, group = topics("orders", 2, KEPT), topics("dead", 2, KEPT), unique_name("workers")
     write(kafka.bootstrap, topic, records(0))
-    handled = tell(topic, dlq=dead)
+    handled = tell(topic, "until_mended", refused=REFUSED, on_dead_letter="park_key", dlq=dead)
     soon = ("-X", "consumer.session.timeout.ms=6000")
     with Running(kafka.bootstrap, *work(group, *soon, "-w", "2", "--until", "end")) as running:
         wait_until(lambda: len(handled.ended()) > COUNT // 3, "the handlers")

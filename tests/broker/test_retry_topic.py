@@ -5,44 +5,20 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter
-from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-import pytest
 
 from commands import Running, fanout
 from conftest import unique_name
 from oracle.read import read
 
-from .test_work import children_of
-from .working import APP, HERE, Handled, app_environment, committed, ends, wait_until, write
+from .working import children_of, committed, ends, wait_until, work, write
 
 if TYPE_CHECKING:
-    from conftest import Kafka, Topics
-
-Tell = Callable[..., Handled]
+    from conftest import Kafka, Tell, Topics
 
 KEPT = {"retention.ms": "-1"}
 COUNT, EVERY = 2_000, 100
-
-
-@pytest.fixture
-def tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tell:
-    """Sets what the application of the next workers does, and returns the log of its handlers."""
-
-    def told(topic: str, **more: object) -> Handled:
-        log = tmp_path / f"{topic}.log"
-        monkeypatch.setenv(
-            "FANOUT_TEST_APP", app_environment(log, topic, "always", every=EVERY, order_by="none", **more)
-        )
-        return Handled(log)
-
-    return told
-
-
-def work(group: str, *options: str) -> tuple[str, ...]:
-    return ("work", APP, "--app-dir", str(HERE), "-g", group, "--dead-letter-share", "0.05", *options)
+LARGE_SHARE = ("--dead-letter-share", "0.05")
 
 
 def letters(bootstrap: str, topic: str) -> Counter[int]:
@@ -54,8 +30,8 @@ def test_what_always_fails_is_a_dead_letter_once_and_holds_nobody_up(kafka: Kafk
     topic, dead, retry = topics("orders", 2, KEPT), topics("dead", 1, KEPT), topics("retry", 2, KEPT)
     group = unique_name("workers")
     write(kafka.bootstrap, topic, ((b"key-%d" % (i % 50), i) for i in range(COUNT)))
-    handled = tell(topic, dlq=dead, retry_topic=retry, wait_s=1.0)
-    document = fanout(kafka.bootstrap, *work(group, "--until", "end", "-o", "json")).require().document
+    handled = tell(topic, "always", every=EVERY, order_by="none", dlq=dead, retry_topic=retry, wait_s=1.0)
+    document = fanout(kafka.bootstrap, *work(group, *LARGE_SHARE, "--until", "end", "-o", "json")).require().document
     tries: dict[int, list[int]] = {}
     for line in handled.lines():
         if line.kind == "begin":
@@ -84,11 +60,11 @@ def test_kills_lose_no_attempt(kafka: Kafka, topics: Topics, tell: Tell) -> None
     topic, dead, retry = topics("orders", 2, KEPT), topics("dead", 1, KEPT), topics("retry", 2, KEPT)
     group = unique_name("workers")
     write(kafka.bootstrap, topic, ((b"key-%d" % (i % 50), i) for i in range(COUNT)))
-    handled = tell(topic, dlq=dead, retry_topic=retry, wait_s=1.0)
+    handled = tell(topic, "always", every=EVERY, order_by="none", dlq=dead, retry_topic=retry, wait_s=1.0)
     # A kill repeats attempts, and each repeated last one is a letter more: their share is not what is tried here.
     soon = ("-X", "consumer.session.timeout.ms=6000", "--dead-letter-share", "1")
     killed = set[int]()
-    with Running(kafka.bootstrap, *work(group, *soon, "-w", "2", "--until", "end")) as running:
+    with Running(kafka.bootstrap, *work(group, *LARGE_SHARE, *soon, "-w", "2", "--until", "end")) as running:
 
         def are_at_work(least: int) -> bool:
             lines = handled.lines()

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
@@ -17,28 +13,10 @@ from commands import Running, fanout
 from conftest import unique_name
 from fanout._fanout import Cluster
 
-from .working import APP, HERE, Handled, app_environment, committed, ends, wait_until, write
+from .working import children_of, committed, ends, is_alive, wait_until, work, write
 
 if TYPE_CHECKING:
-    from conftest import Kafka, Topics
-
-Tell = Callable[..., Handled]
-
-
-@pytest.fixture
-def tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tell:
-    """Sets what the application of the next workers does, and returns the log of its handlers."""
-
-    def told(topic: str, behaviour: str, **more: object) -> Handled:
-        log = tmp_path / f"{topic}.log"
-        monkeypatch.setenv("FANOUT_TEST_APP", app_environment(log, topic, behaviour, **more))
-        return Handled(log)
-
-    return told
-
-
-def work(group: str, *options: str) -> tuple[str, ...]:
-    return ("work", APP, "--app-dir", str(HERE), "-g", group, *options)
+    from conftest import Kafka, Tell, Topics
 
 
 def test_records_of_a_key_run_one_at_a_time_in_order_and_many_keys_at_once(
@@ -208,7 +186,7 @@ def test_a_handler_that_blocks_holds_back_its_own_process_only_and_no_orphan_sta
         assert len(pids) == 2
         running.kill()
     began = time.monotonic()
-    wait_until(lambda: not any(map(exists, pids)), "workers of a killed supervisor", 15)
+    wait_until(lambda: not any(map(is_alive, pids)), "workers of a killed supervisor", 15)
     print(f"no worker {time.monotonic() - began:.1f} s after its supervisor was killed, one of them blocked")
     assert len(finished()) == 1
     done = handled.ended()
@@ -228,7 +206,7 @@ def test_workers_go_with_a_supervisor_that_is_forced(kafka: Kafka, topics: Topic
         time.sleep(0.5)
         running.signal(signal.SIGTERM)
         running.wait(5).require(143)
-    wait_until(lambda: not any(map(exists, pids)), "forced workers", 3)
+    wait_until(lambda: not any(map(is_alive, pids)), "forced workers", 3)
 
 
 def test_a_position_that_expired_stops_the_work_instead_of_skipping(kafka: Kafka, topics: Topics, tell: Tell) -> None:
@@ -258,18 +236,3 @@ def read(bootstrap: str, topic: str, count: int) -> list[tuple[bytes, dict[str, 
     records = [(record.value() or b"", dict(record.headers() or [])) for record in found]
     assert len(records) == count
     return records  # type: ignore[return-value]
-
-
-def children_of(pid: int) -> list[int]:
-    """Process ids of the workers of a supervisor."""
-    listed = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for path in listed for child in path.read_text().split()]
-
-
-def exists(pid: int) -> bool:
-    """Whether the process still runs; a zombie of a dead parent does not."""
-    try:
-        os.kill(pid, 0)
-        return "Z" not in Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0]
-    except (ProcessLookupError, FileNotFoundError):
-        return False

@@ -119,6 +119,25 @@ def app_environment(log: Path, topic: str, behaviour: str, **more: Any) -> str:
     return json.dumps({"log": str(log), "topic": topic, "behaviour": behaviour, **more})
 
 
+def work(group: str, *options: str) -> tuple[str, ...]:
+    """Arguments of `fanout` that run the test's application."""
+    return ("work", APP, "--app-dir", str(HERE), "-g", group, *options)
+
+
+def children_of(pid: int) -> list[int]:
+    """Process ids of the workers of a supervisor."""
+    listed = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for path in listed for child in path.read_text().split()]
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process still runs; a zombie of a dead parent does not."""
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+
+
 def committed(bootstrap: str, group: str, topic: str) -> dict[int, int]:
     """Where the group stands."""
     return {p: offset for p, (offset, _) in Cluster({"bootstrap.servers": bootstrap}).committed(group, topic).items()}
