@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from fanout.dedup.checkup import check_store
 from fanout.errors import ConfigError, RefusedError
 
-from .process import ask_about_app
+from .ask import ask_about_app
 from .properties import consumer_properties
 
 if TYPE_CHECKING:

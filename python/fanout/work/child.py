@@ -2,7 +2,8 @@
 What a worker process runs: `python -m fanout.work.child LOG_LEVEL (BOARD | --describe)`; BOARD is an open file.
 
     standard input    a line of settings, a line with the brief of this process, then more briefs, and an empty line:
-                      the order to stop. The end of the input means that the supervisor is gone
+                      the order to stop. The end of the input means that the supervisor is gone;
+                      with --describe only the settings, and the end once no answer is wanted any more
     standard output   reports, see `report`
 
 Whatever becomes of the supervisor, its end of the input closes with it, so no worker
@@ -27,7 +28,7 @@ from fanout.errors import FanoutError, StartError
 
 from .claiming import with_namespace
 from .lifespan import opened
-from .loading import chosen_handlers, load_app
+from .loading import chosen_handlers, load_app, place_in
 from .process import BLOCKED, FORCED, Brief
 from .properties import with_instance
 from .pulse import Pulse, Vitals
@@ -54,7 +55,12 @@ def main() -> NoReturn:
     reporter = take_stdout()
     try:
         logging.basicConfig(level=int(sys.argv[1]), handlers=[ReportedLogs(reporter)])
-        settings = WorkSettings.from_json(sys.stdin.buffer.readline())
+        told = sys.stdin.buffer.readline()
+        if not told:
+            end(0)  # whoever started it ended before it could say what for
+        settings = WorkSettings.from_json(told)
+        if DESCRIBE in sys.argv:
+            _go_with_who_asks(settings, reporter)
         app = load_app(settings.app, settings.app_dir, settings.named)
         _collect_less_often()
         if DESCRIBE in sys.argv:
@@ -100,6 +106,18 @@ async def _work(settings: WorkSettings, app: App, reporter: Reporter, brief: Bri
         finally:
             beating.cancel()
             reporter.send("stats", handlers=worker.stats())
+
+
+def _go_with_who_asks(settings: WorkSettings, reporter: Reporter) -> None:
+    """Ends the process, whatever the import waits for, when nobody wants the answer any more: says where it stands."""
+    importing = threading.get_ident()
+
+    def listen() -> None:
+        sys.stdin.buffer.read()
+        reporter.send("stands", place=place_in(settings.app_dir, importing))
+        end(0)
+
+    threading.Thread(target=listen, name="asker", daemon=True).start()
 
 
 def _collect_less_often() -> None:

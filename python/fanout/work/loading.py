@@ -16,7 +16,7 @@ from fanout.errors import ConfigError
 if TYPE_CHECKING:
     from fanout.config.work import Named
 
-__all__ = ["chosen_handlers", "load_app"]
+__all__ = ["chosen_handlers", "load_app", "place_in"]
 
 _PATH = re.compile(r"(?P<module>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):(?P<name>[A-Za-z_]\w*)")
 
@@ -77,6 +77,14 @@ def _import(path: str, name: str, where: Path) -> ModuleType:
         raise ConfigError(path, _story(error)) from error
     except (Exception, SystemExit) as error:
         raise ConfigError(path, _story(error)) from error
+
+
+def place_in(folder: str, thread: int) -> str:
+    """File and line at which a thread stands: the innermost in `folder`, else the innermost of all."""
+    stack = traceback.extract_stack(sys._current_frames()[thread])  # noqa: SLF001  the only way to another's stack
+    where = Path(folder).expanduser().resolve()
+    frame = next((frame for frame in reversed(stack) if Path(frame.filename).is_relative_to(where)), stack[-1])
+    return f"{frame.filename}:{frame.lineno}"
 
 
 def _story(error: BaseException, what: str = "does not import") -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from fanout.config.work import WorkSettings
     from fanout.errors import FanoutError
 
-__all__ = ["BLOCKED", "FORCED", "Brief", "Place", "Suspect", "WorkerProcess", "ask_about_app"]
+__all__ = ["BLOCKED", "FORCED", "Brief", "Place", "Suspect", "WorkerProcess", "ending", "worker_command"]
 
 logger = logging.getLogger("fanout.work")
 
@@ -55,8 +56,6 @@ class Brief:
         return cls(seat=document["seat"], suspects=suspects)
 
 
-DESCRIBE_S = 60.0
-
 FORCED = 137
 """Exit code of a worker whose handlers did not end in their time."""
 
@@ -76,7 +75,7 @@ class WorkerProcess:
         board = self._board.fileno()
         # A process group of its own, so that Ctrl-C reaches the supervisor alone and the stop is an ordered one.
         self._process = subprocess.Popen(
-            [*_command(), str(board)],
+            [*worker_command(), str(board)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             pass_fds=[board],
@@ -184,27 +183,11 @@ class WorkerProcess:
                 relay_log(report, f"worker {self.pid}")
 
 
-def ask_about_app(settings: WorkSettings) -> dict[str, Any]:
-    """Name and handlers of the app, as a worker would find them. Raises what its import raised.
-
-    A process of its own imports it: the application's code never runs beside the lanes of a drain.
-    """
-    asked = subprocess.run(
-        [*_command(), "--describe"],
-        input=settings.to_json(),
-        stdout=subprocess.PIPE,
-        timeout=DESCRIBE_S,
-        check=False,
-    )
-    for line in asked.stdout.splitlines():
-        report = read_report(line)
-        if report["kind"] == "failed":
-            raise to_error(report)
-        if report["kind"] == "app":
-            return report
-    raise subprocess.CalledProcessError(asked.returncode, asked.args, asked.stdout)
+def ending(code: int) -> str:
+    """How a process ended: the signal, or the exit code."""
+    return signal.Signals(-code).name if code < 0 else f"exit {code}"
 
 
-def _command() -> list[str]:
+def worker_command() -> list[str]:
     """Starts a worker that logs as much as this process does."""
     return [sys.executable, "-m", "fanout.work.child", str(logger.getEffectiveLevel())]

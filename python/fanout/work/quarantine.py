@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import signal
 import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from fanout.errors import WorkError
 
 from .carried import DistantError, to_line, verdict_of
+from .process import ending
 from .report import read_report, relay_log, to_error
 from .retry import Again, Dead, Held, Verdict
 
@@ -140,7 +140,7 @@ class Quarantine:
         code = await self._end()
         if stands_still:
             return "it stood still"
-        return signal.Signals(-code).name if code < 0 else f"exit {code}"
+        return ending(code)
 
     def _killer(self, name: str, cause: str) -> Verdict:
         deaths = self._deaths + 1

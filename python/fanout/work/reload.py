@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import logging
-import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -121,7 +120,7 @@ class Reloading:
         fresh = self._make()
         try:
             fresh.check()
-        except (FanoutError, subprocess.SubprocessError) as error:
+        except FanoutError as error:
             kept = "there are no workers" if self._is_down else "the workers go on with the source as it was"
             logger.error("changed, but it does not work: %s; %s", error, kept)  # noqa: TRY400
             return

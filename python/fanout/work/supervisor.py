@@ -8,7 +8,6 @@ it cannot go on, where another start would end the same way, stops them all.
 from __future__ import annotations
 
 import logging
-import signal
 import threading
 import time
 from collections import Counter
@@ -22,7 +21,7 @@ from fanout.errors import FanoutError, NotFinishedError, WorkError
 from .check import Checked, check_work
 from .deaths import Deaths
 from .farewell import Farewell, can_leave
-from .process import BLOCKED, FORCED, Brief, WorkerProcess
+from .process import BLOCKED, FORCED, Brief, WorkerProcess, ending
 
 if TYPE_CHECKING:
     from fanout.config.work import WorkSettings
@@ -320,6 +319,4 @@ def _reason(ended: WorkerProcess, code: int | None) -> str:
         return "blocked"
     if ended.last_words:
         return ended.last_words
-    if code is not None and code < 0:
-        return signal.Signals(-code).name
-    return f"exit {code}"
+    return "no exit" if code is None else ending(code)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
+from broker.working import is_alive, wait_until
 from fanout.config.clients import Clients
 from fanout.config.properties import Properties
 from fanout.config.work import RunWork, WorkSettings
 from fanout.errors import ConfigError, RefusedError
+from fanout.work import ask
+from fanout.work.ask import ask_about_app
 from fanout.work.check import check_work
-from fanout.work.process import ask_about_app
 
 SHOP = """
     from fanout import App
@@ -105,6 +109,43 @@ def test_a_path_that_does_not_lead_to_an_app_is_told_apart(folder: Path, app: st
     with pytest.raises(ConfigError, match=said) as refused:
         ask_about_app(settings_for(folder, app))
     assert refused.value.setting == app
+
+
+def test_an_import_that_ends_its_process_is_named_with_how_it_ended(folder: Path) -> None:
+    (folder / "quits.py").write_text("import os\nif os.fork() == 0:\n    import time\n    time.sleep(3)\nos._exit(3)\n")
+    with pytest.raises(ConfigError) as refused:
+        ask_about_app(settings_for(folder, "quits:app"))
+    assert str(refused.value).startswith(f"quits:app: importing it in {folder} ended the process (exit 3): `python -c")
+
+
+def test_an_import_that_does_not_end_is_named_with_where_it_stands(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ask, "DESCRIBE_S", 2.0)
+    (folder / "hangs.py").write_text("import threading\n\nthreading.Event().wait()\n")
+    with pytest.raises(ConfigError) as refused:
+        ask_about_app(settings_for(folder, "hangs:app"))
+    said = f"hangs:app: importing it in {folder} took longer than 2 s, it stands at {folder / 'hangs.py'}:3: what"
+    assert str(refused.value).startswith(said)
+
+
+def test_an_import_does_not_outlive_the_command_that_asked_for_it(folder: Path) -> None:
+    pid = folder / "pid"
+    (folder / "hangs.py").write_text(
+        f"import os, time\nopen({str(pid)!r}, 'w').write(f'{{os.getpid()}}\\n')\ntime.sleep(600)\n"
+    )
+    program = (
+        "import sys\nfrom fanout.config.work import WorkSettings\nfrom fanout.work.ask import ask_about_app\n"
+        "ask_about_app(WorkSettings.from_json(sys.stdin.buffer.read()))\n"
+    )
+    asker = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE)
+    assert asker.stdin is not None
+    with asker.stdin as told:
+        told.write(settings_for(folder, "hangs:app").to_json())
+    wait_until(lambda: pid.exists() and pid.read_text().endswith("\n"), "the import")
+    asker.kill()
+    asker.wait()
+    wait_until(lambda: not is_alive(int(pid.read_text())), "the end of the import")
 
 
 def test_a_factory_is_called_for_the_app(folder: Path) -> None:
