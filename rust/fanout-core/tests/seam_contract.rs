@@ -225,7 +225,7 @@ fn an_owner_that_was_taken_over_is_told_and_does_not_get_the_lane_back(world: &d
 fn a_fetch_at_the_end_brings_nothing_and_takes_its_time(world: &dyn World) {
     let (mut fetch, _, _) = world.seams();
     fetch.ask(0, Duration::from_millis(10)).expect("asked");
-    let fetched = fetch.take().expect("answered");
+    let fetched = fetch.take().expect("answered").expect("not told to rest");
     assert!(fetched.records.is_empty());
     assert_eq!(fetched.last_stable, 0);
 }

@@ -114,7 +114,8 @@ impl Lane {
         let mut position = 0;
         self.fetch.ask(position, WAIT).map_err(said)?;
         while position < end {
-            let records = self.fetch.take().map_err(said)?.records;
+            let fetched = self.fetch.take().map_err(said)?;
+            let records = fetched.unwrap_or_default().records;
             let mut batches = Vec::new();
             for batch in Batches::new(&records, BATCH_LIMIT) {
                 let batch = batch.map_err(said)?;

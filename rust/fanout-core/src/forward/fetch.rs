@@ -9,7 +9,7 @@ use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::messages::{BrokerId, FetchRequest, FetchResponse};
 use uuid::Uuid;
 
-use super::seam::{Aborted, Fetch, Fetched, Step};
+use super::seam::{Aborted, Fetch, Fetched, Interrupt, Step};
 use crate::cluster::ends::{offsets, Place};
 use crate::cluster::retry::judge;
 use crate::cluster::{Client, Failure, Use};
@@ -70,6 +70,22 @@ impl KafkaFetch {
             sent: None,
         })
     }
+
+    /// Asks and waits for the answer, for as long as the broker wants to hear nothing too.
+    ///
+    /// # Errors
+    ///
+    /// As [`Fetch::take`].
+    pub(super) fn read(&mut self, offset: i64, wait: Duration) -> Result<Fetched> {
+        loop {
+            match self.ask(offset, wait).and_then(|()| self.take()) {
+                Ok(Some(fetched)) => return Ok(fetched),
+                Ok(None) => {}
+                Err(Interrupt::Stop(error)) => return Err(error),
+                Err(Interrupt::Renew(reason)) => return Err(Error::Unreachable { reason }),
+            }
+        }
+    }
 }
 
 impl Fetch for KafkaFetch {
@@ -81,24 +97,26 @@ impl Fetch for KafkaFetch {
         let question = Question { offset, wait };
         self.asked = Some(question);
         // A request that cannot be sent now is sent again by `take`, which may wait.
-        self.sent = self.from.send(&mut self.client, question).ok();
+        let sent = self.from.send(&mut self.client, question, Duration::ZERO);
+        self.sent = sent.ok().flatten();
         failpoint::reach("fetch-asked");
         Ok(())
     }
 
-    fn take(&mut self) -> Step<Fetched> {
+    fn take(&mut self) -> Step<Option<Fetched>> {
         let Some(question) = self.asked.take() else {
-            return Ok(Fetched::default());
+            return Ok(Some(Fetched::default()));
         };
         let from = &self.from;
         let mut sent = self.sent.take();
         failpoint::reach("fetch-to-take");
         let fetched = self.client.retry(|client| {
             let sent = match sent.take() {
-                Some(sent) => sent,
-                None => from.send(client, question)?,
+                Some(sent) => Some(sent),
+                None => from.send(client, question, question.wait)?,
             };
-            from.receive(client, question, sent)
+            sent.map(|sent| from.receive(client, question, sent))
+                .transpose()
         })?;
         failpoint::reach("fetch-taken");
         Ok(fetched)
@@ -106,7 +124,13 @@ impl Fetch for KafkaFetch {
 }
 
 impl Source {
-    fn send(&self, client: &mut Client, question: Question) -> std::result::Result<Sent, Failure> {
+    /// `None` where the broker wants to hear nothing now; at most `patience` of that time was waited.
+    fn send(
+        &self,
+        client: &mut Client,
+        question: Question,
+        patience: Duration,
+    ) -> std::result::Result<Option<Sent>, Failure> {
         let layout = client.layout(&self.at.topic)?;
         if layout.id != self.topic_id {
             return Err(Failure::Stop(self.replaced(question.offset)));
@@ -129,12 +153,15 @@ impl Source {
                 .with_partitions(vec![partition])]);
         let node = leader.node;
         let connection = client.connection(node, Use::Fetch)?;
+        if connection.rests(patience) {
+            return Ok(None);
+        }
         let version = connection.version_of::<FetchRequest>(&FETCH)?;
         if let Err(error) = connection.send(&request, version) {
             client.disconnect(node, Use::Fetch);
             return Err(error.into());
         }
-        Ok(Sent { node, version })
+        Ok(Some(Sent { node, version }))
     }
 
     fn receive(

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::fetch::KafkaFetch;
-use super::seam::{Fetch, Fetched, Interrupt};
+use super::seam::Fetched;
 use crate::batch::{Batch, BatchError, Batches, Unpacker};
 use crate::cluster::{Client, ClientSettings};
 use crate::error::{Error, Result};
@@ -68,11 +68,7 @@ fn fetch(
     (offset, bytes): (i64, usize),
 ) -> Result<Fetched> {
     let mut fetch = KafkaFetch::new(Client::new(settings.clone()), at.clone(), bytes)?;
-    let step = fetch.ask(offset, WAIT).and_then(|()| fetch.take());
-    step.map_err(|interrupt| match interrupt {
-        Interrupt::Stop(error) => error,
-        Interrupt::Renew(reason) => Error::Unreachable { reason },
-    })
+    fetch.read(offset, WAIT)
 }
 
 enum Look {

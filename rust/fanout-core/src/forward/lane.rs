@@ -256,7 +256,12 @@ impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
                 self.finish()?;
                 return Ok(outcome);
             }
-            let fetched = self.fetch.take()?;
+            let Some(fetched) = self.fetch.take()? else {
+                // The broker wants to hear nothing for now: what was carried by then is not held up.
+                self.end_if_due()?;
+                self.ask(self.transaction.position)?;
+                continue;
+            };
             let (visible, next) = visible_batches(
                 &fetched,
                 self.transaction.position,

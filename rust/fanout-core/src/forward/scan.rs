@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use super::fetch::KafkaFetch;
-use super::seam::{Fetch, Interrupt};
 use super::visible::visible_batches;
 use crate::batch::{Batch, BatchError, Unpacker};
 use crate::cluster::{Client, ClientSettings};
@@ -120,12 +119,7 @@ impl Scan {
     ) -> Result<i64> {
         let mut progress = Instant::now();
         while self.position < self.end && progress.elapsed() < patience {
-            let step = self.fetch.ask(self.position, WAIT);
-            let fetched = match step.and_then(|()| self.fetch.take()) {
-                Ok(fetched) => fetched,
-                Err(Interrupt::Stop(error)) => return Err(error),
-                Err(Interrupt::Renew(reason)) => return Err(Error::Unreachable { reason }),
-            };
+            let fetched = self.fetch.read(self.position, WAIT)?;
             let (visible, next) = visible_batches(&fetched, self.position, UNPACKED_BYTES);
             for batch in visible {
                 let batch = batch.map_err(|broken| broken.halted(&self.at))?;

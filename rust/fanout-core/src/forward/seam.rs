@@ -53,19 +53,20 @@ pub struct Aborted {
 
 /// Reads one source partition.
 pub trait Fetch {
-    /// Sends the question for `offset` on; the broker may wait for records up to `wait`.
+    /// Sends the question for `offset` on; the broker may wait for records up to `wait`. Does not wait itself.
     ///
     /// # Errors
     ///
     /// If the lane must end.
     fn ask(&mut self, offset: i64, wait: Duration) -> Step<()>;
 
-    /// Waits for the answer to the last question. No records mean that none came in time.
+    /// Waits for the answer to the last question. No records mean that none came in time; `None`, that the broker still
+    /// wants to hear nothing of us: ask again.
     ///
     /// # Errors
     ///
     /// If the lane must end: the offset is gone, the topic is another one.
-    fn take(&mut self) -> Step<Fetched>;
+    fn take(&mut self) -> Step<Option<Fetched>>;
 }
 
 /// The answer for one batch of a Produce request.

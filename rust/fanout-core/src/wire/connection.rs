@@ -80,7 +80,7 @@ impl Connection {
         address: &Address,
         settings: &ConnectionSettings,
     ) -> Result<Self, WireError> {
-        let failed = |source| failed(address, source);
+        let failed = |source| WireError::of(address, source);
         let transport = dial.dial(address, settings.dial_timeout).map_err(failed)?;
         transport.set_timeout(TICK).map_err(failed)?;
         let mut connection = Self {
@@ -170,6 +170,11 @@ impl Connection {
                 offered,
                 wanted: format!("versions {} to {}", ours.start(), ours.end()),
             })
+    }
+
+    /// Whether the broker wants to hear nothing now: a request would wait. Waits some of that time, at most `most`.
+    pub fn rests(&mut self, most: Duration) -> bool {
+        self.throttle.lasts(most, &self.settings.cancel)
     }
 
     /// Sends `request` and waits for its answer; nothing else may be in flight.
@@ -276,7 +281,7 @@ impl Connection {
         slices.extend(parts.iter().map(|part| IoSlice::new(part)));
         let patience = Patience::of(&self.settings);
         write_all_vectored(&mut *self.transport, &mut slices, &patience)
-            .map_err(|source| failed(&self.address, source))?;
+            .map_err(|source| WireError::of(&self.address, source))?;
         self.last_used = Instant::now();
         self.owed.push_back(Owed {
             correlation: self.next_correlation,
@@ -339,7 +344,7 @@ impl Connection {
                 }
                 Err(error) => patience.allows(error),
             };
-            step.map_err(|source| failed(&self.address, source))?;
+            step.map_err(|source| WireError::of(&self.address, source))?;
         }
         Ok(())
     }
@@ -375,7 +380,7 @@ impl Connection {
     }
 
     pub(super) fn failed(&self, source: io::Error) -> WireError {
-        failed(&self.address, source)
+        WireError::of(&self.address, source)
     }
 
     fn broken(&self, problem: String) -> WireError {
@@ -383,14 +388,5 @@ impl Connection {
             address: self.address.clone(),
             problem,
         }
-    }
-}
-
-/// A failed stream, or what it failed of where trying again does not help.
-fn failed(address: &Address, source: io::Error) -> WireError {
-    let address = address.clone();
-    match Refusal::of(&source) {
-        Some(refusal) => WireError::Refused { address, refusal },
-        None => WireError::Io { address, source },
     }
 }

@@ -102,6 +102,17 @@ pub enum WireError {
     },
 }
 
+impl WireError {
+    /// A failed stream, or what it failed of where trying again does not help.
+    fn of(address: &Address, source: io::Error) -> Self {
+        let address = address.clone();
+        match Refusal::of(&source) {
+            Some(refusal) => Self::Refused { address, refusal },
+            None => Self::Io { address, source },
+        }
+    }
+}
+
 /// What stands between two sides that would have to trust each other.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}: {remedy}")]

@@ -40,16 +40,19 @@ impl Throttle {
 
     /// Waits until the broker wants to hear of us again, or nobody wants to be heard any more.
     pub(super) fn wait(&mut self, cancel: &Cancel) {
-        let Some(until) = self.0.take() else {
-            return;
+        while self.lasts(TICK, cancel) {}
+    }
+
+    /// Whether the broker wants to hear nothing now; if so, some of that time is waited, at most `most`.
+    pub(super) fn lasts(&mut self, most: Duration, cancel: &Cancel) -> bool {
+        let until = self.0.filter(|_| !cancel.is_cancelled());
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        let Some(left) = left.filter(|left| !left.is_zero()) else {
+            self.0 = None;
+            return false;
         };
-        while !cancel.is_cancelled() {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return;
-            }
-            std::thread::sleep(left.min(TICK));
-        }
+        std::thread::sleep(left.min(most).min(TICK));
+        true
     }
 }
 
@@ -79,6 +82,18 @@ mod tests {
         assert_eq!(total.total_ms(), 40);
         let began = Instant::now();
         throttle.wait(&Cancel::default());
+        assert!(began.elapsed() < Duration::from_secs(5));
+    }
+
+    #[test]
+    fn who_has_other_things_to_do_waits_no_longer_than_it_wants() {
+        let (mut throttle, cancel) = (Throttle::default(), Cancel::default());
+        assert!(!throttle.lasts(Duration::from_secs(60), &cancel));
+        throttle.note(60_000, Duration::from_secs(60), &Throttled::default());
+        let began = Instant::now();
+        assert!(throttle.lasts(Duration::ZERO, &cancel));
+        assert!(throttle.lasts(Duration::from_millis(20), &cancel));
+        assert!(began.elapsed() >= Duration::from_millis(20));
         assert!(began.elapsed() < Duration::from_secs(5));
     }
 

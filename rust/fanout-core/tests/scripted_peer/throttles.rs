@@ -1,14 +1,19 @@
 //! A broker's throttle time is obeyed, in whichever answer it stands.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
+use fanout_core::clock::SystemClock;
+use fanout_core::error::Error;
 use fanout_core::forward::engine::Engine;
-use fanout_core::forward::lane::Outcome;
+use fanout_core::forward::lane::{LaneEnd, Outcome};
 use kafka_protocol::messages::ApiKey;
 
+use crate::answers::END;
 use crate::garbage::REQUESTS;
-use crate::peer::{Fault, Peer};
+use crate::peer::{Fault, Peer, Seen};
 use crate::{always, plan};
 
 const REST: Duration = Duration::from_millis(60);
@@ -50,4 +55,115 @@ fn after_a_throttled_answer_nothing_is_sent_on_its_connection_until_the_time_is_
         );
         assert!(met > 0, "{key:?}");
     }
+}
+
+/// Longer than any of these tests takes: whoever sleeps through it is found out.
+const LONG_REST: Duration = Duration::from_secs(60);
+
+/// How long something may take that takes no time; a stop that takes 8 s is cancelled.
+const SOON: Duration = Duration::from_secs(5);
+
+/// A lane that follows its source: each fetch is answered in full, and asks for `rest` before the next.
+struct Following {
+    peer: Peer,
+    engine: Arc<Engine>,
+    ran: JoinHandle<Vec<LaneEnd>>,
+}
+
+impl Following {
+    fn start(rest: Duration, transaction_ms: u64) -> Self {
+        let peer = Peer::start();
+        let millis = i32::try_from(rest.as_millis()).expect("short");
+        peer.play(always(ApiKey::Fetch, Fault::Throttle(millis)));
+        let mut following = plan(&peer);
+        following.client.clock = Arc::new(SystemClock);
+        following.client.connection.answer_timeout = LONG_REST;
+        following.end = None;
+        following.limits.transaction_ms = transaction_ms;
+        let engine = Arc::new(Engine::new(following).expect("a sound plan"));
+        let running = Arc::clone(&engine);
+        let ran = thread::spawn(move || running.run().expect("lanes"));
+        Self { peer, engine, ran }
+    }
+
+    fn fetches(&self) -> Vec<Seen> {
+        let mut seen = self.peer.seen();
+        seen.retain(|one| one.key == ApiKey::Fetch);
+        seen
+    }
+
+    fn wait_for(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let began = Instant::now();
+        while !is_so(self) {
+            assert!(began.elapsed() < 4 * SOON, "not so in time: {what}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// How the lane ended, how long that took, and how many fetches it had sent.
+    fn end_by(self, how: impl Fn(&Engine)) -> (LaneEnd, Duration, usize) {
+        let told = Instant::now();
+        how(&self.engine);
+        let fetches = self.fetches().len();
+        let end = self.ran.join().expect("no panic").remove(0);
+        (end, told.elapsed(), fetches)
+    }
+}
+
+#[test]
+fn a_throttled_fetch_holds_up_no_open_transaction() {
+    let lane = Following::start(LONG_REST, 200);
+    lane.wait_for("what was fetched is committed", |lane| {
+        lane.engine.stats()[&0].position.load(Relaxed) == END
+    });
+    let (end, took, fetches) = lane.end_by(Engine::stop);
+    println!("transaction: stopped_after={took:?} fetches={fetches}");
+    assert_eq!(end.outcome.expect("a sound peer"), Outcome::Stopped);
+    assert_eq!(fetches, 1);
+    assert!(took < SOON, "{took:?}");
+}
+
+#[test]
+fn a_throttled_fetch_holds_up_no_stop() {
+    let lane = Following::start(LONG_REST, 20_000);
+    lane.wait_for("the fetch is answered", |lane| {
+        lane.engine.stats()[&0].throttled.total_ms() > 0
+    });
+    let (end, took, fetches) = lane.end_by(Engine::stop);
+    println!("stop: stopped_after={took:?} fetches={fetches}");
+    assert_eq!(end.outcome.expect("a sound peer"), Outcome::Stopped);
+    assert_eq!((end.position, end.forwarded, fetches), (END, 10, 1));
+    assert!(took < SOON, "{took:?}");
+}
+
+#[test]
+fn a_throttled_fetch_holds_up_no_cancel() {
+    let lane = Following::start(LONG_REST, 20_000);
+    lane.wait_for("the fetch is answered", |lane| {
+        lane.engine.stats()[&0].throttled.total_ms() > 0
+    });
+    let (end, took, fetches) = lane.end_by(Engine::cancel);
+    println!("cancel: {:?} after={took:?} fetches={fetches}", end.outcome);
+    assert!(matches!(
+        end.outcome,
+        Ok(Outcome::Stopped) | Err(Error::Unreachable { .. })
+    ));
+    assert!(took < SOON, "{took:?}");
+}
+
+#[test]
+fn a_lane_fetches_again_when_the_time_is_over_and_not_before() {
+    let lane = Following::start(REST, 200);
+    lane.wait_for("it goes on", |lane| lane.fetches().len() > 3);
+    let rests: Vec<Duration> = lane
+        .fetches()
+        .windows(2)
+        .filter(|two| two[0].came.0 == two[1].came.0)
+        .map(|two| two[1].came.1 - two[0].came.1)
+        .collect();
+    let (end, ..) = lane.end_by(Engine::stop);
+    println!("rests={rests:?}");
+    assert_eq!(end.outcome.expect("a sound peer"), Outcome::Stopped);
+    assert!(rests.len() > 2);
+    assert!(rests.iter().all(|rest| *rest >= REST), "{rests:?}");
 }

@@ -154,9 +154,9 @@ impl Fetch for MemoryFetch {
         Ok(())
     }
 
-    fn take(&mut self) -> Step<Fetched> {
+    fn take(&mut self) -> Step<Option<Fetched>> {
         let Some(offset) = self.asked.take() else {
-            return Ok(Fetched::default());
+            return Ok(Some(Fetched::default()));
         };
         let mut store = self.cluster.store();
         if store
@@ -174,11 +174,11 @@ impl Fetch for MemoryFetch {
             .collect();
         // A broker lists the transactions that reach into what it serves, no others.
         let aborted = store.aborted.iter().filter(|(_, marker)| *marker >= offset);
-        Ok(Fetched {
+        Ok(Some(Fetched {
             records: Bytes::from(records),
             aborted: aborted.map(|(transaction, _)| *transaction).collect(),
             last_stable: store.source.last().map_or(0, |(next, _)| *next),
-        })
+        }))
     }
 }
 
