@@ -43,11 +43,6 @@ class Source:
     targets: int = 10
 
     @property
-    def total_bytes(self) -> int:
-        """Keys and values of the backlog."""
-        return self.records * self.record_bytes
-
-    @property
     def transaction_records(self) -> int:
         """How often the peers commit: what they were tuned to. fanout goes by its own defaults."""
         return 100_000 if self.record_bytes < 1000 else 50_000
