@@ -211,16 +211,17 @@ class App:
 
         `key`: what makes two records the same where repeats are suppressed: a member of the JSON value
         (`"json:/order/id"`), a header (`"header:ce_id"`), where it was first written (`"origin"`), all it holds
-        (`"content"`: equal records collapse), or a function of the `Message`. `order_by`: records of one key, or of
-        one partition, run one at a time. `concurrency`: how many records run at once in each process. `timeout`:
-        seconds one attempt may take. `dlq`: where dead letters go, which must exist; None keeps a record that cannot
-        be handled in its place, and all behind it in its order. `dlq_dialect`: whose headers tell of the failure: the
-        broker's own (`__dlq.errors.…`), Kafka Connect's or Spring's. `ack`: a record is settled when its handler
-        returns; "manual": when it awaits `msg.ack()`, and a return without it is a failure; "on_receive": before its
-        handler runs, so a crash loses it. `retry_topic`, with order_by="none": a topic, which must exist, through
-        which failed records come again, so that they hold nothing up meanwhile; None tries them again in their place.
-        `on_dead_letter`: "park_key" sends what follows of a dead letter's key after it, in order, until a redrive has
-        brought all of them back.
+        (`"content"`: equal records collapse), or a function of the `Message`; the value of a tombstone is then what
+        `decode` makes of `b""`, not None, and one that it makes nothing of is known by its origin. `order_by`: records
+        of one key, or of one partition, run one at a time. `concurrency`: how many records run at once in each process.
+        `timeout`: seconds one attempt may take. `dlq`: where dead letters go, which must exist; None keeps a record
+        that cannot be handled in its place, and all behind it in its order. `dlq_dialect`: whose headers tell of the
+        failure: the broker's own (`__dlq.errors.…`), Kafka Connect's or Spring's. `ack`: a record is settled when its
+        handler returns; "manual": when it awaits `msg.ack()`, and a return without it is a failure; "on_receive":
+        before its handler runs, so a crash loses it. `retry_topic`, with order_by="none": a topic, which must exist,
+        through which failed records come again, so that they hold nothing up meanwhile; None tries them again in their
+        place. `on_dead_letter`: "park_key" sends what follows of a dead letter's key after it, in order, until a
+        redrive has brought all of them back.
 
         Raises ConfigError at once for what cannot work.
         """

@@ -9,13 +9,14 @@ import pytest
 
 from fanout.dedup.keys import LONGEST_ID, Keyed, identify, key_prefix, pointed_at
 from fanout.dedup.store import NO_HASH
+from fanout.message import Message
 from unit.work.records import message, origin_header
 
 PREFIX = key_prefix("billing", "orders")
 
 
-def keyed(key: Any, *, topic_id: str = "T1", source: str | None = None) -> Any:
-    return identify(Keyed(key=key, prefix=PREFIX, topic_id=topic_id, source=source, decode=json.loads))
+def keyed(key: Any, *, topic_id: str = "T1", source: str | None = None, decode: Any = json.loads) -> Any:
+    return identify(Keyed(key=key, prefix=PREFIX, topic_id=topic_id, source=source, decode=decode))
 
 
 def order(number: int, offset: int = 0, **more: Any) -> Any:
@@ -74,6 +75,23 @@ def test_an_id_in_a_header_or_made_by_a_function_is_found() -> None:
 )
 def test_a_record_without_its_id_is_known_by_its_origin(key: Any, record: Any) -> None:
     assert keyed(key)(record) == keyed("origin")(record)
+
+
+@pytest.mark.parametrize(("decode", "value"), [(bytes, b""), (bytes.decode, "")])
+def test_a_function_is_given_a_tombstone_with_what_its_decoder_makes_of_no_bytes(decode: Any, value: Any) -> None:
+    given: list[Any] = []
+
+    def by_key(told: Message) -> bytes:
+        given.append(told.value)
+        return told.key or b""
+
+    assert keyed(by_key, decode=decode)(message(1, key=b"k", value=None))[0] == b"billing/orders/i:k"
+    assert (given, type(given[0])) == ([value], type(value))
+
+
+def test_a_tombstone_that_its_decoder_refuses_is_known_by_its_origin() -> None:
+    tombstone = message(5, key=b"k", value=None)
+    assert keyed(lambda msg: msg.key)(tombstone) == keyed("origin")(tombstone)
 
 
 def test_a_missing_id_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
