@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from broker.working import wait_until
 from fanout.dedup.opening import open_store
 from fanout.dedup.store import Answer, Claim, Completion, DedupStore, claim
 from redis_server import RedisServer
@@ -36,10 +36,7 @@ def cluster() -> Iterator[RedisServer]:
     server = RedisServer(cluster_enabled="yes")
     server.start()
     server.tell("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-    deadline = time.monotonic() + 20
-    while b"cluster_state:ok" not in server.tell("CLUSTER", "INFO"):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: b"cluster_state:ok" in server.tell("CLUSTER", "INFO"), "a cluster that serves")
     yield server
     server.remove()
 
@@ -108,7 +105,7 @@ def test_the_claim_of_an_owner_that_is_gone_is_taken_over_and_its_completion_ref
     first.renew("a", 0.1)
     second.renew("b", 10)
     assert claim(first, [of("a", 1)]) == [RUN]
-    until(lambda: first.owners() == ["b"])
+    wait_until(lambda: first.owners() == ["b"], "the end of an owner")
     assert claim(second, [of("b", 7)]) == [RUN]
     first.renew("a", 10)
     assert claim(first, [of("a", 1)]) == [BUSY]
@@ -166,7 +163,7 @@ def test_markers_and_claims_end_with_the_window(opened: Open) -> None:
     store.renew("a", 60)
     assert claim(store, [of("a", 1, b"claimed")]) == [RUN]
     assert store.complete([of("a", 2, b"done")]) == [OK]
-    until(lambda: list(store.keys(b"")) == [])
+    wait_until(lambda: list(store.keys(b"")) == [], "the end of the window")
     store.renew("a", 60)
     assert claim(store, [of("b", 1, b"claimed"), of("b", 2, b"done")]) == [RUN, RUN]
 
@@ -248,11 +245,3 @@ def test_of_many_that_claim_at_once_one_runs(opened: Open) -> None:
     for thread in threads:
         thread.join()
     assert sorted(ran) == sorted(keys)
-
-
-def until(true: Callable[[], bool], timeout_s: float = 20) -> None:
-    """Waits for a length of time to be over in the store."""
-    deadline = time.monotonic() + timeout_s
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

@@ -5,18 +5,20 @@ from __future__ import annotations
 import select
 import socket
 import ssl
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from broker.working import wait_until
 from certificates import Authority, Issued
 from fanout.dedup.opening import open_store
 from fanout.dedup.store import Answer, Claim, Completion, StoreError, claim
 from redis_server import RedisServer, Sentinel
+
+from .front import Front
 
 
 @pytest.fixture
@@ -42,11 +44,11 @@ def test_sentinels_name_the_master_also_the_one_that_took_its_place(stack: ExitS
     sentinel = Sentinel(master.port)
     stack.callback(sentinel.remove)
     sentinel.start()
-    wait_for(lambda: sentinel.replicas() == 1, "the replica is known")
+    wait_until(lambda: sentinel.replicas() == 1, "the replica is known")
     store = open_store(f"redis+sentinel://127.0.0.1:{sentinel.port}/main/0", 600)
     store.renew("a", 60)
     assert store.complete([of(1)]) == [Completion.OK]
-    wait_for(lambda: replica.tell("GET", "fanout:d:key-1") is not None, "replicated")
+    wait_until(lambda: replica.tell("GET", "fanout:d:key-1") is not None, "replicated")
     master.kill()
     began = time.monotonic()
     answers: list[Answer] = []
@@ -58,7 +60,7 @@ def test_sentinels_name_the_master_also_the_one_that_took_its_place(stack: ExitS
             return False
         return True
 
-    wait_for(is_served, "failed over")
+    wait_until(is_served, "failed over")
     print(f"failed_over_s={time.monotonic() - began:.1f}")
     assert answers == [Answer.DONE, Answer.RUN]
     store.close()
@@ -86,51 +88,21 @@ def test_a_socket_of_this_host_is_an_address(stack: ExitStack, tmp_path: Path) -
     store.close()
 
 
-def wait_for(true: Callable[[], bool], what: str, timeout_s: float = 60) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not true():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.1)
-
-
-class TlsFront:
+class TlsFront(Front):
     """Speaks TLS before a server that does not."""
 
     def __init__(self, port: int, shown: Issued, folder: Path) -> None:
-        self._target = port
+        super().__init__(port)
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(*shown.write(folder, "front"))
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self._threads = [threading.Thread(target=self._accept, daemon=True)]
 
-    def __enter__(self) -> TlsFront:
-        self._threads[0].start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for thread in self._threads:
-            thread.join(10)
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            self._threads.append(threading.Thread(target=self._serve, args=[client], daemon=True))
-            self._threads[-1].start()
-
-    def _serve(self, client: socket.socket) -> None:
-        with client, socket.create_connection(("127.0.0.1", self._target)) as server:
-            try:
-                told = self._context.wrap_socket(client, server_side=True)
-            except (ssl.SSLError, ConnectionError):
-                return  # the other side does not trust us
-            with told:
-                self._pass_on(told, server)
+    def serve(self, client: socket.socket, server: socket.socket) -> None:
+        try:
+            told = self._context.wrap_socket(client, server_side=True)
+        except (ssl.SSLError, ConnectionError):
+            return  # the other side does not trust us
+        with told:
+            self._pass_on(told, server)
 
     @staticmethod
     def _pass_on(told: ssl.SSLSocket, server: socket.socket) -> None:

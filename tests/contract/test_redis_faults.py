@@ -16,6 +16,8 @@ from fanout.dedup.scripts import KEYS
 from fanout.dedup.store import Answer, Claim, Completion, DedupStore, StoreError, claim
 from redis_server import RedisServer
 
+from .front import Front
+
 RUN, DONE, BUSY = Answer.RUN, Answer.DONE, Answer.BUSY
 
 
@@ -157,40 +159,17 @@ def test_an_answer_lost_after_its_script_ran_is_given_again(server: RedisServer)
         store.close()
 
 
-class Cut:
+class Cut(Front):
     """Passes bytes on to a server; while `drops_answers` is set it hangs up instead of passing an answer back."""
 
     def __init__(self, port: int) -> None:
-        self._target = port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
+        super().__init__(port)
         self.drops_answers = threading.Event()
-        self._threads = [threading.Thread(target=self._accept, daemon=True)]
 
-    def __enter__(self) -> Cut:
-        self._threads[0].start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for thread in self._threads:
-            thread.join(10)
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
+    def serve(self, client: socket.socket, server: socket.socket) -> None:
+        while asked := client.recv(65536):
+            server.sendall(asked)
+            answer = server.recv(65536)
+            if self.drops_answers.is_set() and b"OK" not in answer[:4]:
                 return
-            self._threads.append(threading.Thread(target=self._serve, args=[client], daemon=True))
-            self._threads[-1].start()
-
-    def _serve(self, client: socket.socket) -> None:
-        with client, socket.create_connection(("127.0.0.1", self._target)) as server:
-            while asked := client.recv(65536):
-                server.sendall(asked)
-                answer = server.recv(65536)
-                if self.drops_answers.is_set() and b"OK" not in answer[:4]:
-                    return
-                client.sendall(answer)
+            client.sendall(answer)
