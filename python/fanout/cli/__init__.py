@@ -16,11 +16,14 @@ __all__ = ["main"]
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs one command and exits with its code."""
-    from .output import last_word
-    from .verbs import build, hoist
+    from .signals import at_once
 
-    try:
-        build()(args=hoist(sys.argv[1:] if argv is None else argv), prog_name="fanout")
-    except FanoutError as error:
-        last_word(error)
-        sys.exit(error.exit_code)
+    with at_once():
+        from .output import last_word
+        from .verbs import build, hoist
+
+        try:
+            build()(args=hoist(sys.argv[1:] if argv is None else argv), prog_name="fanout")
+        except FanoutError as error:
+            last_word(error)
+            sys.exit(error.exit_code)

@@ -1,5 +1,6 @@
 """
-SIGTERM and SIGINT: the first stops cleanly, the second ends the process at once.
+SIGTERM and SIGINT: the first stops cleanly, the second ends the process at once. So does the first while nothing has
+begun, which counts as clean.
 
 The work runs on a thread of its own. Python runs signal handlers on the main thread
 between bytecodes, and a main thread inside a long call into the core would not see them.
@@ -12,12 +13,12 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Generic, TypeVar
 
-__all__ = ["Stoppable"]
+__all__ = ["Stoppable", "as_usual", "at_once"]
 
 T = TypeVar("T")
 
@@ -27,6 +28,50 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C; a clean end after SIGTERM is 0, as service managers expect."""
 
 GLANCE_S = 0.25
+
+BOTH = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def at_once() -> Iterator[None]:
+    """Outside of `Stoppable.run` a signal ends the process at once: with 0 for SIGTERM, 130 for Ctrl-C.
+
+    The default would be no clean end, and for the first process of a container none at all.
+    """
+    told, tells = os.pipe()
+    os.set_blocking(tells, False)
+    watching = threading.Thread(target=_watch, args=[told], name="signals", daemon=True)
+    watching.start()
+    # Written to by the interpreter itself, whatever the main thread waits in.
+    wakes = signal.set_wakeup_fd(tells)
+    before = {number: signal.signal(number, _nothing_begun) for number in BOTH}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(wakes)
+        os.close(tells)
+        watching.join()
+        os.close(told)
+
+
+def as_usual() -> None:
+    """For commands that answer a question: one that a signal ended has not answered, and may not look as if it had."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _watch(told: int) -> None:
+    while one := os.read(told, 1):
+        number = signal.Signals(one[0])
+        if signal.getsignal(number) is _nothing_begun:
+            os.write(2, f"fanout: {number.name}: nothing is under way, ending at once\n".encode())
+            os._exit(INTERRUPTED if number == signal.SIGINT else 0)
+
+
+def _nothing_begun(_number: int, _frame: FrameType | None) -> None:
+    """Marks that the signals are those of `_watch`."""
 
 
 class Stoppable(Generic[T]):
@@ -53,7 +98,9 @@ class Stoppable(Generic[T]):
 
     def run(self) -> T:
         """The result of `work`; its exception is raised here."""
-        before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        from concurrent.futures import ThreadPoolExecutor
+
+        before = {number: signal.signal(number, self._on_signal) for number in BOTH}
         done = threading.Event()
         try:
             with ThreadPoolExecutor(1, "fanout-command") as pool:

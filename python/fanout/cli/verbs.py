@@ -15,11 +15,15 @@ from .doctor import doctor
 from .drain import drain
 from .forward import forward
 from .frame import Frame
+from .signals import as_usual
 from .work import work
 
 __all__ = ["build", "hoist"]
 
 VERBS: tuple[Callable[..., None], ...] = (forward, work, drain, doctor, demo)
+
+UNTIL_STOPPED = ("forward", "work", "drain", "demo")
+"""Verbs that a signal may end well."""
 
 WITH_VALUE = (
     "-b",
@@ -122,6 +126,8 @@ def _frame(
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="As --log-level debug.")] = False,
     _: Annotated[bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)] = False,
 ) -> None:
+    if context.invoked_subcommand not in UNTIL_STOPPED:
+        as_usual()
     named = {"context": cluster, "output": output, "log_level": log_level, "log_format": log_format}
     context.obj = Frame(
         bootstrap_servers=bootstrap_server,

@@ -17,10 +17,11 @@ import asyncio
 import gc
 import logging
 import os
+import queue
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NoReturn
 
 from fanout.config.work import WorkSettings
@@ -59,16 +60,15 @@ def main() -> NoReturn:
         if not told:
             end(0)  # whoever started it ended before it could say what for
         settings = WorkSettings.from_json(told)
-        if DESCRIBE in sys.argv:
-            _go_with_who_asks(settings, reporter)
+        brief = None if DESCRIBE in sys.argv else Brief.from_json(sys.stdin.buffer.readline())
+        orders = Orders(settings, reporter)
         app = load_app(settings.app, settings.app_dir, settings.named)
         _collect_less_often()
-        if DESCRIBE in sys.argv:
+        if brief is None:
             reporter.send("app", name=app.name, handlers=[_described(handler) for handler in app.handlers.values()])
         else:
             with asyncio.Runner(loop_factory=loop_factory(settings.loop)) as runner:
-                brief = Brief.from_json(sys.stdin.buffer.readline())
-                runner.run(_work(settings, app, reporter, brief))
+                runner.run(_work((settings, brief), app, orders, reporter))
         code = 0
     except FanoutError as error:
         if isinstance(error, StartError):
@@ -83,7 +83,8 @@ def main() -> NoReturn:
     end(code)
 
 
-async def _work(settings: WorkSettings, app: App, reporter: Reporter, brief: Brief) -> None:
+async def _work(told: tuple[WorkSettings, Brief], app: App, orders: Orders, reporter: Reporter) -> None:
+    settings, brief = told
     run = settings.run
     handlers = chosen_handlers(app, (run.source,) if run else tuple(settings.topics))
     group = group_of(settings, app.name)
@@ -91,7 +92,7 @@ async def _work(settings: WorkSettings, app: App, reporter: Reporter, brief: Bri
     worker = Worker(settings, handlers, group, int(sys.argv[2]))
     worker.suspect(brief.suspects)
     worker.tell_members(lambda member: reporter.send("member", id=member))
-    _stop_when_told(worker, settings.stop_s + LEAVE_S)
+    _stop_when_told(worker, orders, settings.stop_s + LEAVE_S)
     vitals = Vitals(
         figures=worker.stats,
         report=lambda figures: reporter.send("stats", handlers=figures),
@@ -108,16 +109,31 @@ async def _work(settings: WorkSettings, app: App, reporter: Reporter, brief: Bri
             reporter.send("stats", handlers=worker.stats())
 
 
-def _go_with_who_asks(settings: WorkSettings, reporter: Reporter) -> None:
-    """Ends the process, whatever the import waits for, when nobody wants the answer any more: says where it stands."""
-    importing = threading.get_ident()
+class Orders:
+    """What the supervisor says, heard from the first moment: no import is waited for when nobody wants it any more."""
 
-    def listen() -> None:
-        sys.stdin.buffer.read()
-        reporter.send("stands", place=place_in(settings.app_dir, importing))
-        end(0)
+    def __init__(self, settings: WorkSettings, reporter: Reporter) -> None:
+        self._reporter = reporter
+        self._app_dir = settings.app_dir
+        self._importing = threading.get_ident()
+        self._lines = queue.SimpleQueue[bytes]()
+        self.has_begun = threading.Event()
+        """Until it is set, the order to stop, or the end of the input, ends the process at once."""
+        threading.Thread(target=self._listen, name="supervisor", daemon=True).start()
 
-    threading.Thread(target=listen, name="asker", daemon=True).start()
+    def __iter__(self) -> Iterator[bytes]:
+        """Waits for each line, until the input ends."""
+        return iter(self._lines.get, b"")
+
+    def _listen(self) -> None:
+        for line in sys.stdin.buffer:
+            if not (line.strip() or self.has_begun.is_set()):
+                end(0)
+            self._lines.put(line)
+        if not self.has_begun.is_set():
+            self._reporter.send("stands", place=place_in(self._app_dir, self._importing))
+            end(0)
+        self._lines.put(b"")
 
 
 def _collect_less_often() -> None:
@@ -132,7 +148,7 @@ def _collect_less_often() -> None:
     gc.freeze()
 
 
-def _stop_when_told(worker: Worker, within_s: float) -> None:
+def _stop_when_told(worker: Worker, orders: Orders, within_s: float) -> None:
     """Stops at the order, at SIGTERM or when the supervisor is gone; ends at once when one of the last two insists."""
     loop = asyncio.get_running_loop()
     asked, signalled = threading.Event(), threading.Event()
@@ -146,8 +162,8 @@ def _stop_when_told(worker: Worker, within_s: float) -> None:
         timer.daemon = True
         timer.start()
 
-    def listen() -> None:
-        for line in sys.stdin.buffer:
+    def obey() -> None:
+        for line in orders:
             if line.strip():
                 loop.call_soon_threadsafe(worker.suspect, Brief.from_json(line).suspects)
             else:
@@ -164,7 +180,8 @@ def _stop_when_told(worker: Worker, within_s: float) -> None:
         stop()
 
     signal.signal(signal.SIGTERM, on_sigterm)
-    threading.Thread(target=listen, name="supervisor", daemon=True).start()
+    orders.has_begun.set()
+    threading.Thread(target=obey, name="orders", daemon=True).start()
 
 
 def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
