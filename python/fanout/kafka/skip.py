@@ -4,7 +4,8 @@ Leaving out one broken batch, on the user's word.
 A lane never skips by itself. It halts and names topic, partition and offset; a user who names the same place back has
 the group's offset moved behind that one batch, before any lane starts. Anything else at that place is refused: another
 offset than the one the group stands at, a batch that is sound, an end that nothing tells for certain. What was left out
-is remembered beside the group's offset, whoever carries the lane from there on.
+is remembered beside the group's offset, whoever carries the lane from there on; what could not be remembered is not
+left out.
 """
 
 from __future__ import annotations
@@ -43,16 +44,15 @@ class Skipped:
 def skip_broken(errand: Errand, places: Sequence[Place], cluster: Cluster) -> list[Skipped]:
     """Moves the group's offset behind each broken batch named; all are looked at before the first is moved."""
     found = [_look(errand, place, cluster) for place in places]
-    for skipped, note in found:
+    for skipped, left_out in found:
         place = skipped.place
-        left_out = note.leaving_out(place.offset, skipped.end)
         cluster.commit(errand.group, place.topic, {place.partition: (skipped.end, left_out.text())})
         log.warning("skipped on the user's word: %s", skipped)
     return [skipped for skipped, _ in found]
 
 
 def _look(errand: Errand, place: Place, cluster: Cluster) -> tuple[Skipped, TallyNote]:
-    """What would be left out, and the note beside the offset, whose sums stay: no record of it was carried."""
+    """What would be left out, and the note that says so, whose sums stay: no record of it was carried."""
     if place.topic != errand.source.topic:
         raise ConfigError("--skip", f"{place} is not of the source topic {errand.source.topic}")
     # Whoever carried the lane is fenced, and what it left open has ended: only now does its offset stand still.
@@ -80,4 +80,13 @@ def _look(errand: Errand, place: Place, cluster: Cluster) -> tuple[Skipped, Tall
             f"--skip {place}: nothing tells for certain where the batch ends ({problem})",
             f"choose a place behind it under another group: -t {place.topic}:{place.partition} --from @OFFSET",
         )
-    return Skipped(place, end, problem), note
+    left_out = note.leaving_out(place.offset, end)
+    if left_out.is_too_long:
+        # One of them forgotten would be taken for carried, by whoever asks this group what it left out.
+        raise RefusedError(
+            f"--skip {place}: group {errand.group} remembers {len(note.skipped)} stretches of that partition that were "
+            "left out, and cannot hold another; nothing was skipped",
+            f"go on behind it under another group: -t {place.topic}:{place.partition} --from @{end}; "
+            "this one keeps its list (left_out)",
+        )
+    return Skipped(place, end, problem), left_out

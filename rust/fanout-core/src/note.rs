@@ -4,7 +4,9 @@
 //! ` dead=<count>:<sum>`; where batches were left out on the user's word,
 //! ` skipped=<first offset>-<next offset>` of each, with commas between. A lane writes how many
 //! records below the offset it forwarded, and the target topic's id; a worker how many it
-//! settled, and the run. Anything else in its place was written by another tool.
+//! settled, and the run. Anything else in its place was written by another tool: numbers have 1 to 20
+//! digits and are below 2^63, the tag is of visible ASCII, and there are at most 32 such batches.
+//! Python reads the same and no more (`fanout/kafka/tally.py`), held by a test that asks both.
 
 use std::fmt;
 use std::ops::Range;
@@ -16,7 +18,7 @@ const MARK: &str = "fanout1";
 const DEAD: &str = "dead=";
 const SKIPPED: &str = "skipped=";
 
-/// Brokers take 4096 bytes of metadata by default: these take at most 1,300. Python keeps the newest.
+/// Brokers take 4096 bytes of metadata by default: these take at most 1,300. Python, which writes them, refuses another.
 const MOST_SKIPPED: usize = 32;
 
 /// What a lane or a worker leaves beside its committed offset.
@@ -85,7 +87,7 @@ impl FromStr for Note {
         };
         let skipped = skipped.map_or(Some(Vec::new()), |word| left_out(&word[SKIPPED.len()..]));
         match (tally(count, sum), dead, skipped) {
-            (Some(done), Some(dead), Some(skipped)) if !tag.is_empty() => Ok(Self {
+            (Some(done), Some(dead), Some(skipped)) if is_tag(tag) => Ok(Self {
                 done,
                 dead,
                 tag: tag.to_owned(),
@@ -96,12 +98,25 @@ impl FromStr for Note {
     }
 }
 
+fn is_tag(word: &str) -> bool {
+    !word.is_empty()
+        && word.bytes().all(|byte| byte.is_ascii_graphic())
+        && ![DEAD, SKIPPED].iter().any(|mark| word.starts_with(mark))
+}
+
 fn tally(count: &str, sum: &str) -> Option<Tally> {
-    let count = count.parse().ok()?;
-    let sum = (sum.len() == 16)
-        .then(|| u64::from_str_radix(sum, 16))?
-        .ok()?;
-    Some(Tally { count, sum })
+    let is_hex = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    let sum = (sum.len() == 16 && sum.bytes().all(is_hex)).then(|| u64::from_str_radix(sum, 16))?;
+    Some(Tally {
+        count: number(count)?.cast_unsigned(),
+        sum: sum.ok()?,
+    })
+}
+
+/// Digits alone: what is parsed may bear a sign.
+fn number(text: &str) -> Option<i64> {
+    let is_one = (1..=20).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_one.then(|| text.parse().ok())?
 }
 
 fn left_out(ranges: &str) -> Option<Vec<Range<i64>>> {
@@ -110,8 +125,8 @@ fn left_out(ranges: &str) -> Option<Vec<Range<i64>>> {
     }
     let range = |text: &str| {
         let (start, end) = text.split_once('-')?;
-        let (start, end) = (start.parse().ok()?, end.parse().ok()?);
-        (0 <= start && start < end).then_some(start..end)
+        let (start, end) = (number(start)?, number(end)?);
+        (start < end).then_some(start..end)
     };
     ranges.split(',').map(range).collect()
 }
@@ -164,6 +179,10 @@ mod tests {
             "fanout1",
             "fanout1 1 0000000000000000",
             "fanout1 -1 0000000000000000 r",
+            "fanout1 +1 0000000000000000 r",
+            "fanout1 9223372036854775808 0000000000000000 r",
+            "fanout1 1 00000000000000FF r",
+            "fanout1 1 0000000000000000 r\u{e9}",
             "fanout1 1 00 r",
             "fanout2 1 0000000000000000 r",
             "fanout1 1 0000000000000000 r dead=1",

@@ -80,15 +80,19 @@ def test_a_note_survives_its_text() -> None:
     assert (parse_note(text), note.text()) == (note, text)
 
 
-def test_a_note_remembers_what_was_left_out_and_the_newest_of_too_much() -> None:
+def test_a_note_remembers_what_was_left_out_and_forgets_none_of_it() -> None:
     note = TallyNote(Tally(12, 255), "tag").leaving_out(30, 40).leaving_out(95, 96)
     assert note.text() == "fanout1 12 00000000000000ff tag skipped=30-40,95-96"
     assert parse_note(note.text()) == note
-    for number in range(100, 200):
+    assert note.leaving_out(40, 50).leaving_out(20, 31).skipped == ((20, 50), (95, 96))
+    for number in range(100, 160, 2):
         note = note.leaving_out(number, number + 1)
-    assert note.skipped == tuple((number, number + 1) for number in range(168, 200))
-    assert parse_note(note.text()) == note
-    assert parse_note("fanout1 0 0000000000000000 tag skipped=") is None
+        assert parse_note(note.text()) == note
+        assert not note.is_too_long
+    more = note.leaving_out(200, 201)
+    assert more.skipped == (*note.skipped, (200, 201))
+    assert more.is_too_long
+    assert parse_note(more.text()) is None
 
 
 def test_sums_wrap_as_64_bit_numbers_do() -> None:
