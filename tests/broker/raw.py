@@ -1,4 +1,4 @@
-"""Batches as bytes: what no client would write, and what none would show."""
+"""Batches and requests as bytes: what no client would write or ask, and what none would show."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 from oracle.read import kafka
 
-__all__ = ["Name", "Record", "Stored", "batch", "fetch", "produce", "stored"]
+__all__ = ["Name", "Record", "Stored", "batch", "fetch", "limit", "produce", "stored"]
 
-PRODUCE, FETCH = (0, 3), (1, 4)
+PRODUCE, FETCH, ALTER_CLIENT_QUOTAS = (0, 3), (1, 4), (49, 0)
 """The oldest versions that Kafka 4 speaks: without compact lengths and tagged fields."""
 MOST_BYTES = 16 << 20
 TIMEOUT_S = 30
@@ -56,6 +56,15 @@ def produce(bootstrap: str, topic: str, records: bytes, partition: int = 0) -> N
     answer = _ask(bootstrap, PRODUCE, body + struct.pack(">i", len(records)) + records)
     error = struct.unpack_from(">h", answer, len(_one(topic)) + 8)[0]
     assert error == 0, f"Produce: error {error}"
+
+
+def limit(bootstrap: str, client_id: str, quota: str, most: float) -> None:
+    """Gives clients of this name a quota, such as `consumer_byte_rate`; no other client feels it."""
+    body = struct.pack(">ii", 1, 1) + _text("client-id") + _text(client_id)
+    body += struct.pack(">i", 1) + _text(quota) + struct.pack(">d??", most, False, False)
+    answer = _ask(bootstrap, ALTER_CLIENT_QUOTAS, body)
+    _, answered, error = struct.unpack_from(">iih", answer)
+    assert (answered, error) == (1, 0), f"AlterClientQuotas: error {error}"
 
 
 def fetch(bootstrap: str, topic: str, partition: int = 0) -> bytes:
@@ -120,8 +129,11 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _one(topic: str) -> bytes:
-    name = topic.encode()
-    return struct.pack(">ih", 1, len(name)) + name
+    return struct.pack(">i", 1) + _text(topic)
+
+
+def _text(text: str) -> bytes:
+    return struct.pack(">h", len(text.encode())) + text.encode()
 
 
 def _ask(bootstrap: str, asked: tuple[int, int], body: bytes) -> bytes:

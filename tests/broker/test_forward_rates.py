@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from confluent_kafka.admin import AdminClient, NewTopic
 
+from conftest import unique_name
 from fanout._fanout import Forwarder
 
 from .lanes import feed, forwarding, read, settings
+from .raw import limit
 
 if TYPE_CHECKING:
     from conftest import Kafka, Topics
-    from fanout.demo.cluster import Cluster
+    from fanout.config.forward import ForwardSettings
 
 RECORDS = 6_000
 VALUE = b"v" * 100
@@ -65,24 +65,53 @@ def test_a_lane_that_the_rate_holds_back_is_stopped_within_a_second(kafka: Kafka
     assert seconds < 1
 
 
-def test_a_broker_that_asks_for_a_pause_gets_it(own_cluster: Callable[..., Cluster]) -> None:
-    cluster = own_cluster()
-    admin = AdminClient({"bootstrap.servers": cluster.bootstrap})
-    for made in admin.create_topics([NewTopic("source", 2), NewTopic("target", 3)]).values():
-        made.result()
-    fill(cluster.bootstrap, "source", 2, b"v" * 300)
-    quota = ["--alter", "--add-config", "producer_byte_rate=120000", "--entity-type", "clients", "--entity-default"]
-    cluster.tool("kafka-configs", quota)
-    small = settings(cluster.bootstrap, "source", "target", transaction_bytes=200_000)
-    forwarder = Forwarder(small)
+def held_back(bootstrap: str, source: str, target: str, quota: dict[str, float], **changes: Any) -> ForwardSettings:
+    """A plain forward by a client of its own, of which the broker has this to say."""
+    client_id = unique_name("held-back")
+    for name, most in quota.items():
+        limit(bootstrap, client_id, name, most)
+    properties = {"bootstrap.servers": bootstrap, "client.id": client_id}
+    return settings(bootstrap, source, target, properties=properties, **changes)
+
+
+def test_a_broker_that_asks_for_a_pause_gets_it(kafka: Kafka, topics: Topics) -> None:
+    source, target = topics("source", 2), topics("target", 3)
+    fill(kafka.bootstrap, source, 2, b"v" * 300)
+    quota = {"producer_byte_rate": 120_000.0}
+    forwarder = Forwarder(held_back(kafka.bootstrap, source, target, quota, transaction_bytes=200_000))
 
     began = time.monotonic()
     ends = forwarder.run()
     seconds = time.monotonic() - began
 
     throttled_ms = sum(lane.throttled_ms for lane in forwarder.stats())
-    arrived = len(read(cluster.bootstrap, "target"))
+    arrived = len(read(kafka.bootstrap, target))
     print(f"records={RECORDS} arrived={arrived} seconds={seconds:.2f} throttled_ms={throttled_ms}")
     assert [end.outcome for end in ends] == ["end", "end"]
     assert arrived == RECORDS
     assert throttled_ms > 500, "the quota was not felt: the run is void"
+
+
+def test_a_quota_on_reading_delays_neither_a_commit_nor_a_stop(kafka: Kafka, topics: Topics) -> None:
+    source, target = topics("source", 1), topics("target", 2)
+    fill(kafka.bootstrap, source, 1, b"v" * 300)
+    chosen = held_back(kafka.bootstrap, source, target, {"consumer_byte_rate": 20_000.0}, transaction_ms=200)
+    with forwarding(chosen) as (forwarder, ended):
+        began = time.monotonic()
+        while (lane := forwarder.stats()[0]).throttled_ms == 0 or lane.position == 0:
+            assert time.monotonic() - began < 60, lane
+            time.sleep(0.01)
+        committed, committed_s = lane.position, time.monotonic() - began
+        told = time.monotonic()
+        forwarder.stop()
+        while not ended:
+            assert time.monotonic() - told < 20
+            time.sleep(0.01)
+        stopped_s = time.monotonic() - told
+    arrived = len(read(kafka.bootstrap, target))
+    print(f"{arrived=} {committed=} {committed_s=:.2f} {stopped_s=:.2f} throttled_ms={lane.throttled_ms}")
+    assert ended[0].outcome == "stopped"
+    assert committed <= ended[0].position == arrived < RECORDS
+    assert lane.throttled_ms > 4_000, "the quota was not felt: the run is void"
+    assert committed_s < lane.throttled_ms / 1000
+    assert stopped_s < 6
