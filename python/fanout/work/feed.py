@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -19,7 +20,8 @@ from confluent_kafka import OFFSET_END, KafkaError, KafkaException, TopicPartiti
 
 from fanout.errors import FanoutError, WorkError
 
-from .codes import is_fenced, is_gone, is_overtaken, is_passing
+from .codes import is_fenced, is_gone, is_passing
+from .commits import Commits
 
 if TYPE_CHECKING:
     from fanout._fanout import Intake
@@ -46,9 +48,6 @@ DRY_S = 2.0
 
 CLOSE_S = 1.5
 """What leaving the group may take. It is an answer or two of the coordinator."""
-
-LAST_COMMIT_WAITS_S = (0.05, 0.1, 0.2, 0)
-"""Between the tries of a commit that no later one can cover."""
 
 ROOM_SHARE = 8
 """Reading goes on when this part of the budget is free again, so that it does not go record by record."""
@@ -81,12 +80,14 @@ class Feed:
         self._starved = False
         self._held_back_s: float | None = None  # since when some partitions wait, so that others catch up
         self._error: FanoutError | None = None
+        self._leave_by = math.inf
         self._fresh: dict[int, int] = {}
         self._next_commit = time.monotonic() + reading.commit_s
         self._thread: threading.Thread | None = None
         self._ended = asyncio.Event()
         self._runtime: Runtime
-        self.committed: dict[int, int] = {}
+        self._commits = Commits(reading, consumer, intake)
+        self.committed = self._commits.committed
         """The last offset known to be committed of every partition this feed has held."""
         self.joined: Callable[[str], object] = _nobody
         """Is told the id the group knows this feed by, from its thread. The group waits for it from that time on."""
@@ -147,9 +148,14 @@ class Feed:
         messages = [] if first is None else [first]
         if messages and most > 1:
             messages += self._consumer.consume(most - 1, 0)
-        if self._error is not None:
-            raise self._error
+        self._heed()
         return self._without_strays(messages) if self._fresh else messages
+
+    def _heed(self) -> None:
+        """Raises what a callback of the client could not raise: it would be lost, or met by the client's next call."""
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
 
     def _take(self, messages: list[Any]) -> None:
         if not messages:
@@ -259,13 +265,12 @@ class Feed:
         self._note_member()
         partitions = [partition.partition for partition in assigned]
         try:
-            places = self._starts.of(partitions)
+            places = {} if self._stopping.is_set() else self._starts.of(partitions)
             for partition, (offset, metadata) in places.items():
                 self._intake.assign(partition, offset, metadata)
                 if self._reading.parking is not None:
                     self._reading.parking.begin(partition, metadata)
         except FanoutError as error:
-            # Raised by the next read: an exception in a callback of the client would be lost in it.
             self._error = error
             return
         offsets = {partition: offset for partition, (offset, _) in places.items()}
@@ -279,7 +284,10 @@ class Feed:
         logger.debug("%s: given partitions %s", self._reading.topic, sorted(places))
 
     def _revoke(self, _consumer: object, revoked: Assigned) -> None:
-        self._give_up([partition.partition for partition in revoked])
+        try:
+            self._give_up([partition.partition for partition in revoked], self._commits.last)
+        except FanoutError as error:
+            self._error = self._error or error
 
     def _lose(self, _consumer: object, lost: Assigned) -> None:
         """They belong to another already: whatever is done from here on may not be committed."""
@@ -289,13 +297,14 @@ class Feed:
         self._wait_released(assignments, 0)
         logger.warning("%s: lost partitions %s", self._reading.topic, partitions)
 
-    def _give_up(self, partitions: list[int]) -> None:
+    def _give_up(self, partitions: list[int], commit: Callable[[], None]) -> None:
         """Waits for what runs, commits, lets go. Results that come later find no ledger."""
         assignments = self._intake.close(partitions)
         try:
             if assignments:
-                self._wait_released(assignments, self._reading.stop_s)
-                self._commit_last()
+                left_s = self._leave_by - time.monotonic()
+                self._wait_released(assignments, max(0.0, min(left_s, self._reading.stop_s)))
+                commit()
         finally:
             self._intake.forget(partitions)
 
@@ -312,7 +321,7 @@ class Feed:
     def _commit_if_due(self) -> None:
         if time.monotonic() >= self._next_commit:
             self._note_member()
-            self._commit()
+            self._commits.commit()
             self._next_commit = time.monotonic() + self._reading.commit_s
 
     def _note_member(self) -> None:
@@ -321,49 +330,25 @@ class Feed:
             self._member = member
             self.joined(member)
 
-    def _commit_last(self) -> None:
-        """Nobody else is given partitions that we have not let go, so what a rebalance overtook may be tried again."""
-        for wait_s in LAST_COMMIT_WAITS_S:
-            if self._commit():
-                break
-            time.sleep(wait_s)
-
-    def _commit(self) -> bool:
-        """Whether all got through that was due."""
-        due = self._intake.due()
-        if not due:
-            return True
-        topic = self._reading.topic
-        parking = self._reading.parking
-        if parking is not None:
-            due = [(partition, offset, parking.metadata(partition, offset)) for partition, offset, _ in due]
-        places = [TopicPartition(topic, partition, offset, metadata) for partition, offset, metadata in due]
-        try:
-            answers = self._consumer.commit(offsets=places, asynchronous=False)
-        except KafkaException as error:
-            self._commit_failed(error.args[0])
-            return False
-        for answer in answers:
-            if answer.error is None:
-                self._intake.committed(answer.partition, answer.offset)
-                self.committed[answer.partition] = answer.offset
-            else:
-                self._commit_failed(answer.error)
-        return all(answer.error is None for answer in answers)
-
-    def _commit_failed(self, error: KafkaError) -> None:
-        """A commit that another owner or a rebalance overtook is not tried again by itself: the next one covers it."""
-        if is_overtaken(error) or is_passing(error):
-            logger.warning("%s: a commit did not get through: %s", self._reading.topic, error.str())
-            return
-        problem = f"group {self._reading.group} cannot commit for {self._reading.topic}: {error.str()}"
-        raise WorkError(problem, "let the group commit (access, size of offset metadata), then start again")
+    def _poll_on(self, wait_s: float) -> None:
+        """Lets a rebalance go on that waits to be told to us. What is read here is nobody's."""
+        self._consumer.poll(wait_s)
+        self._heed()
 
     def _leave(self) -> None:
-        """Gives everything up and leaves the group, the second whatever becomes of the first."""
-        # A rebalance that waits to be told to us would hold the last commit back. What is read here is nobody's.
-        self._try(lambda: self._consumer.poll(0))
-        self._try(lambda: self._give_up(list(self._intake.positions())))
+        """Gives everything up and leaves the group, the second whatever becomes of the first.
+
+        A rebalance that is under way would hold the last commit back, and ends only for members that poll meanwhile.
+        It may take as long as running handlers may.
+        """
+        self._stopping.set()
+        self._leave_by = time.monotonic() + self._reading.stop_s
+        self._try(lambda: self._poll_on(0))
+        self._try(
+            lambda: self._give_up(
+                list(self._intake.positions()), lambda: self._commits.last(self._leave_by, self._poll_on)
+            )
+        )
         # The client can hang in here when a rebalance is under way. All is committed by now: the group notices.
         closing = threading.Thread(target=self._try, args=[self._consumer.close], name="leave", daemon=True)
         closing.start()

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from fanout import App
 from fanout._fanout import Intake
@@ -25,7 +25,7 @@ from fanout.work.start import Starts
 from .records import message
 from .twins import TwinCluster, TwinConsumer, records_of
 
-ILLEGAL_GENERATION, GROUP_AUTHORIZATION_FAILED, AUTO_OFFSET_RESET = 22, 30, -140
+ILLEGAL_GENERATION, REBALANCE_IN_PROGRESS, GROUP_AUTHORIZATION_FAILED, AUTO_OFFSET_RESET = 22, 27, 30, -140
 
 
 Handle = Callable[[bytes], Awaitable[None]]
@@ -292,6 +292,55 @@ async def test_a_group_that_may_not_commit_stops_the_work() -> None:
     assert isinstance(error, WorkError)
     assert "group workers cannot commit for orders" in str(error)
     assert consumer.closed
+
+
+async def test_a_commit_that_is_refused_while_a_partition_is_taken_away_stops_the_work_with_its_own_words() -> None:
+    consumer = TwinConsumer({0: records_of(0, range(3))})
+    consumer.rebalance("on_assign", [0])
+    release = asyncio.Event()
+
+    async def handle(_value: bytes) -> None:
+        await release.wait()
+
+    async with station(consumer, handle) as work:
+        await eventually(lambda: work.runtime.running() == 3)
+        consumer.refusals.append(KafkaException(KafkaError(GROUP_AUTHORIZATION_FAILED)))
+        asyncio.get_running_loop().call_later(0.05, release.set)
+        consumer.rebalance("on_revoke", [0])
+        error = await asyncio.wait_for(work.runtime.failed, 5)
+    assert str(error).startswith("group workers cannot commit for orders")
+
+
+class Rebalancing(TwinConsumer):
+    """A rebalance begins with the first commit; until it was told of to the end, none gets through."""
+
+    begins = True
+
+    def commit(self, *, offsets: list[TopicPartition], asynchronous: bool) -> list[TopicPartition]:
+        if self.begins:
+            self.begins = False
+            self.rebalance("on_assign", [1])
+            self.rebalance("on_revoke", [0])
+        if "on_assign" in {event for event, _ in self._events}:
+            raise KafkaException(KafkaError(REBALANCE_IN_PROGRESS))
+        return super().commit(offsets=offsets, asynchronous=asynchronous)
+
+
+async def test_a_rebalance_that_holds_the_last_commit_back_is_gone_through_and_brings_nothing_new() -> None:
+    consumer = Rebalancing({0: records_of(0, range(3)), 1: records_of(1, range(3))})
+    cluster = TwinCluster({0: (0, ""), 1: (0, "")})
+    consumer.rebalance("on_assign", [0])
+    release = asyncio.Event()
+
+    async def handle(_value: bytes) -> None:
+        await release.wait()
+
+    async with station(consumer, handle, cluster) as work:
+        await eventually(lambda: work.runtime.running() == 3)
+        asyncio.get_running_loop().call_later(0.05, release.set)
+    assert committed(consumer) == {0: 3}
+    assert cluster.asked == ["committed workers orders"]
+    assert work.runtime.outcomes["done"] == 3
 
 
 async def test_a_position_that_is_gone_names_what_is_left() -> None:

@@ -112,7 +112,11 @@ class TwinConsumer:
         while self._events:
             event, partitions = self._events.popleft()
             given = [TopicPartition("orders", partition) for partition in partitions]
-            self._callbacks[event](self, given)
+            try:
+                self._callbacks[event](self, given)
+            except Exception as error:
+                # The real one calls what is next with the exception set, which Python may call a fault of its own.
+                raise SystemError(f"{event} raised") from error
             if event != "on_assign":
                 for partition in partitions:
                     self.positions.pop(partition, None)
