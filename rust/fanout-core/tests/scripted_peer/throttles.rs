@@ -9,9 +9,11 @@ use fanout_core::clock::SystemClock;
 use fanout_core::error::Error;
 use fanout_core::forward::engine::Engine;
 use fanout_core::forward::lane::{LaneEnd, Outcome};
+use fanout_core::forward::scan;
+use fanout_core::record::TopicPartition;
 use kafka_protocol::messages::ApiKey;
 
-use crate::answers::END;
+use crate::answers::{END, SOURCE};
 use crate::garbage::REQUESTS;
 use crate::peer::{Fault, Peer, Seen};
 use crate::{always, plan};
@@ -166,4 +168,20 @@ fn a_lane_fetches_again_when_the_time_is_over_and_not_before() {
     assert_eq!(end.outcome.expect("a sound peer"), Outcome::Stopped);
     assert!(rests.len() > 2);
     assert!(rests.iter().all(|rest| *rest >= REST), "{rests:?}");
+}
+
+#[test]
+fn who_only_reads_waits_until_the_time_is_over() {
+    let peer = Peer::start();
+    let millis = i32::try_from(REST.as_millis()).expect("short");
+    peer.play(always(ApiKey::ApiVersions, Fault::Throttle(millis)));
+    let at = TopicPartition::new(SOURCE, 0);
+    let no_patience = Duration::from_millis(1);
+    let tally = scan::tally(plan(&peer).client, &at, (0, END), no_patience).expect("a sound peer");
+    assert_eq!(tally.count, 10);
+    let seen = peer.seen();
+    let fetch = seen.iter().find(|one| one.key == ApiKey::Fetch);
+    let (connection, asked) = fetch.expect("it was read").came;
+    let opened = seen.iter().find(|one| one.came.0 == connection);
+    assert!(asked - opened.expect("before that").came.1 >= REST);
 }
