@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 
 from fanout.errors import WorkError
@@ -48,8 +47,9 @@ class Guard:
     """Stops a handler that makes too many dead letters: then the fault is not in the records.
 
     Of any `window` records in a row at most `share` may become dead letters. Without it an outage of what the
-    handler needs would empty the topic into the dead letters. Each process counts the records it settles itself, and
-    the first of them that has too many stops all.
+    handler needs would empty the topic into the dead letters. Each process counts the records it settles itself, a
+    dead one once however often it comes back within the window, and the first process that has too many stops all.
+    One that is started again begins to count anew.
     """
 
     def __init__(self, share: float, window: int) -> None:
@@ -57,17 +57,20 @@ class Guard:
         self._share = share
         self._window = window
         self._seen = 0
-        self._dead_at: deque[int] = deque()
+        self._dead_at: dict[str, int] = {}
+        """How many records had been seen when each of these died."""
 
     def passed(self, count: int) -> None:
         """Notes records that were settled without a dead letter."""
         self._seen += count
 
-    def allow(self, topic: str, last: Dead) -> None:
-        """Notes one more dead letter, or raises WorkError, before it is written, when it is one too many."""
+    def allow(self, topic: str, record: str, last: Dead) -> None:
+        """Notes a dead letter by the name of its record. Raises WorkError, before it is written, for one too many."""
+        gone = self._seen + 1 - self._window
+        self._dead_at = {name: at for name, at in self._dead_at.items() if at > gone}
+        if record in self._dead_at:
+            return  # its partition went before its letter was committed, and came back
         self._seen += 1
-        while self._dead_at and self._dead_at[0] <= self._seen - self._window:
-            self._dead_at.popleft()
         if self._share < 1 and len(self._dead_at) >= self._most:
             raise WorkError(
                 f"{topic}: more than {self._most} of {self._window:,} records would be dead letters "
@@ -75,4 +78,4 @@ class Guard:
                 "nothing more was written there and the records stay where they are; mend the cause and start again, "
                 "or allow more with --dead-letter-share",
             )
-        self._dead_at.append(self._seen)
+        self._dead_at[record] = self._seen

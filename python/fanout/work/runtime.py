@@ -271,7 +271,7 @@ class Runtime:
             if parts.parking is not None:
                 parts.parking.admit(message)
             if dead.why != "parked":  # it has not failed, whatever is wrong with the record before it
-                parts.guard.allow(parts.handler.topic, dead)
+                parts.guard.allow(parts.handler.topic, self._name(message), dead)
             await parts.dead_letters.send(Letter(raw=seen, dead=dead, attempt=attempt))
         except WorkError as error:
             self._fail(error)

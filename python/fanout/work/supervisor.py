@@ -35,6 +35,10 @@ STABLE_S = 60.0
 """A process that lived this long counts as healthy: its next restart comes at once again."""
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.2, 30.0
+"""Before a seat's next process after its second death, doubled with each more. Only a process that lived `STABLE_S`
+begins this anew, whatever it settled before: what kills after a thousand records each time still starts ever more
+rarely, so that it does not unsettle its group again and again."""
+
 STARTS_WITHOUT_READY = 5
 FRUITLESS_DEATHS = 10
 """As many in a row without a record settled are a crash loop. Records that kill are found out after three."""

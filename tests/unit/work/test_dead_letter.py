@@ -191,20 +191,29 @@ def test_a_letter_keeps_its_record_and_says_where_it_was_and_why_it_is_dead(
 
 def test_the_guard_lets_a_share_pass_and_stops_before_one_more() -> None:
     guard = Guard(share=0.01, window=1000)
-    for _ in range(10):
-        guard.allow("orders", DEAD)
+    for offset in range(10):
+        guard.allow("orders", f"orders/0/{offset}", DEAD)
     with pytest.raises(WorkError, match=r"orders: more than 10 of 1,000 records.*ValueError: x"):
-        guard.allow("orders", DEAD)
+        guard.allow("orders", "orders/0/10", DEAD)
+
+
+def test_the_guard_counts_a_record_that_comes_back_once() -> None:
+    guard = Guard(share=0.01, window=1000)
+    for offset in range(100):
+        guard.allow("orders", f"orders/0/{offset % 10}", DEAD)
+    with pytest.raises(WorkError):
+        guard.allow("orders", "orders/1/0", DEAD)
 
 
 def test_the_guard_forgets_what_lies_outside_its_window() -> None:
     guard = Guard(share=0.01, window=1000)
-    for _ in range(50):
+    for number in range(50):
         guard.passed(99)
-        guard.allow("orders", DEAD)
+        guard.allow("orders", f"orders/0/{number % 11}", DEAD)
+    assert len(guard._dead_at) == 10
 
 
 def test_a_share_of_one_allows_everything() -> None:
     guard = Guard(share=1, window=10)
-    for _ in range(100):
-        guard.allow("orders", DEAD)
+    for offset in range(100):
+        guard.allow("orders", f"orders/0/{offset}", DEAD)

@@ -244,3 +244,22 @@ async def test_settling_makes_room_known_once_a_batch() -> None:
     await bench.settled(50)
     assert bench.rooms < 10
     bench.runtime.stop()
+
+
+async def test_a_dead_record_whose_partition_goes_and_comes_back_is_one_dead_record() -> None:
+    """One letter of a hundred records is allowed here."""
+
+    async def handle(_value: bytes) -> None:
+        raise Reject("never")
+
+    bench = Bench(handle, producer=FakeProducer())
+    for _ in range(2):
+        bench.feed(records_of(0, range(1)))
+        await bench.settled(1)
+        bench.intake.close([0])
+        bench.intake.forget([0])
+        bench.intake.assign(0, 0, "")
+    assert bench.runtime.outcomes["dead"] == 2
+    bench.feed(records_of(0, range(1, 2)))
+    assert "more than 1 of 100" in str(await asyncio.wait_for(bench.runtime.failed, 5))
+    bench.runtime.stop()
