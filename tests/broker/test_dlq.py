@@ -14,7 +14,7 @@ from confluent_kafka import Producer
 from commands import Running, fanout
 from fanout.work.letter import Letter, Scribe
 from fanout.work.retry import Dead
-from oracle.ends import Ends
+from oracle.ends import Ends, unstable
 from oracle.placement import java_placement
 from oracle.read import read
 from unit.work.records import message
@@ -151,6 +151,32 @@ def test_a_redrive_that_is_killed_again_and_again_puts_each_letter_back_once(kaf
     assert out_of_order == 0
     third = fanout(kafka.bootstrap, "dlq", "redrive", "-t", dead, "-o", "json").require().document
     assert (third["put_back"], third["executed"]) == ({}, False)
+
+
+def test_letters_are_seen_and_noted_while_others_remain_and_a_stop_leaves_none_half_done(
+    kafka: Kafka, topics: Topics
+) -> None:
+    source, dead = topics("orders", 2, KEPT), topics("dead", 2, KEPT)
+    bury(kafka.bootstrap, dead, source, range(300))
+    redrive = ("dlq", "redrive", "-t", dead, "--error", "gateway", "-o", "json")
+    with (
+        Ends(kafka.bootstrap, source) as ends,
+        Running(kafka.bootstrap, *redrive, "--execute", "-y", "--rate", "5/s") as running,
+    ):
+        wait_until(lambda: sum(ends.stable().values()), "a letter that is seen")
+        meanwhile = fanout(kafka.bootstrap, *redrive).require().document
+        assert running.runs
+        running.signal(signal.SIGTERM)
+        went = running.wait(30).require().document["put_back"][source]
+    assert 0 < meanwhile["back_already"] <= went < 200
+    assert sum(numbers_in(kafka.bootstrap, source).values()) == went
+    assert unstable(kafka.bootstrap, source) == {}
+    rest = fanout(kafka.bootstrap, *redrive, "--execute", "-y").require().document
+    assert (rest["back_already"], rest["put_back"]) == (went, {source: 200 - went})
+    times = numbers_in(kafka.bootstrap, source)
+    doubled = sum(count - 1 for count in times.values())
+    print(f"records=200 before_the_stop={went} lost={200 - len(times)} duplicated={doubled}")
+    assert times == Counter(number for number in range(300) if number % 3)
 
 
 def test_what_cannot_be_done_is_refused_before_anything_goes(kafka: Kafka, topics: Topics) -> None:
