@@ -17,6 +17,7 @@ import typing
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 from fanout.errors import ConfigError
@@ -225,29 +226,23 @@ class App:
 
         Raises ConfigError at once for what cannot work.
         """
-
-        def register(function: F) -> F:
-            self._add(
-                Handler(
-                    topic=topic,
-                    function=function,
-                    decode=decode,
-                    dedup_key=key,
-                    order_by=order_by,
-                    concurrency=concurrency,
-                    timeout_s=timeout,
-                    retry=retry,
-                    dead_letters=_named(dlq, topic),
-                    dialect=dlq_dialect,
-                    retry_topic=_named(retry_topic, topic),
-                    on_dead_letter=on_dead_letter,
-                    ack=ack,
-                    middleware=self._middleware,
-                )
+        return self._registering(
+            partial(
+                Handler,
+                topic=topic,
+                decode=decode,
+                dedup_key=key,
+                order_by=order_by,
+                concurrency=concurrency,
+                timeout_s=timeout,
+                retry=retry,
+                dead_letters=_named(dlq, topic),
+                dialect=dlq_dialect,
+                retry_topic=_named(retry_topic, topic),
+                on_dead_letter=on_dead_letter,
+                ack=ack,
             )
-            return function
-
-        return register
+        )
 
     def batch_handler(  # noqa: PLR0913  as above
         self,
@@ -274,28 +269,21 @@ class App:
 
         Raises ConfigError at once for what cannot work.
         """
-        rule = BatchRule(max_size=max_size, max_wait_s=max_wait, at_once=concurrency)
-
-        def register(function: F) -> F:
-            self._add(
-                Handler(
-                    topic=topic,
-                    function=function,
-                    decode=decode,
-                    dedup_key=key,
-                    order_by=order_by,
-                    concurrency=max_size * concurrency,
-                    timeout_s=timeout,
-                    retry=retry,
-                    dead_letters=_named(dlq, topic),
-                    dialect=dlq_dialect,
-                    batch=rule,
-                    middleware=self._middleware,
-                )
+        return self._registering(
+            partial(
+                Handler,
+                topic=topic,
+                decode=decode,
+                dedup_key=key,
+                order_by=order_by,
+                concurrency=max_size * concurrency,
+                timeout_s=timeout,
+                retry=retry,
+                dead_letters=_named(dlq, topic),
+                dialect=dlq_dialect,
+                batch=BatchRule(max_size=max_size, max_wait_s=max_wait, at_once=concurrency),
             )
-            return function
-
-        return register
+        )
 
     def lifespan(self, opens: L) -> L:
         """Registers what every worker process opens before its first record, and closes after its last.
@@ -319,11 +307,15 @@ class App:
         self._middleware.append(around)
         return around
 
-    def _add(self, handler: Handler) -> None:
-        held = self._handlers.get(handler.topic)
-        if held is not None:
-            raise ConfigError("topic", f"{handler.topic} has a handler already: {held.function!r}")
-        self._handlers[handler.topic] = handler
+    def _registering(self, make: Callable[..., Handler]) -> Callable[[F], F]:
+        def register(function: F) -> F:
+            handler = make(function=function, middleware=self._middleware)
+            held = self._handlers.setdefault(handler.topic, handler)
+            if held is not handler:
+                raise ConfigError("topic", f"{held.topic} has a handler already: {held.function!r}")
+            return function
+
+        return register
 
     def __repr__(self) -> str:
         return f"App({self.name!r}, topics={sorted(self._handlers)})"
