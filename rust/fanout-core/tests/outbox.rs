@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use fanout_core::batch::{Batch, BatchBuilder, Codec, Packer, SealedBatch, Signature, Stamp};
 use fanout_core::cluster::producers::{Producer, NOBODY};
 use fanout_core::cluster::Failure;
-use fanout_core::forward::outbox::Outbox;
+use fanout_core::forward::outbox::{Outbox, Spares};
 use fanout_core::forward::seam::{Answer, Interrupt, Outgoing, Produce, Step};
 use fanout_core::record::TopicPartition;
 use kafka_protocol::indexmap::IndexMap;
@@ -166,6 +166,25 @@ fn one_request_is_in_flight_until_the_first_success_and_five_after_it() {
     post(&mut outbox, 0..1).expect("answered");
     post(&mut outbox, 1..2).expect("answered");
     assert_eq!(script.0.borrow().owed.len(), 1, "the gate is closed again");
+}
+
+#[test]
+fn one_of_many_lanes_has_two_requests_in_flight_and_builds_in_what_the_others_gave_back() {
+    let spares = Spares::default();
+    let (outbox, script) = outbox(&[0; 20]);
+    let mut outbox = outbox.among(64, spares.clone());
+    let mut most = Vec::new();
+    for target in 0..6 {
+        post(&mut outbox, target..target + 1).expect("answered");
+        most.push(script.0.borrow().owed.len());
+    }
+    assert_eq!(most, [1, 1, 2, 2, 2, 2]);
+    let (other, _) = self::outbox(&[]);
+    let mut other = other.among(64, spares);
+    assert!(
+        other.spare_buffer().capacity() > 0,
+        "an acknowledged batch lay in it"
+    );
 }
 
 #[test]

@@ -35,6 +35,8 @@ const SIGNATURE: Signature = Signature {
 };
 
 /// Pushes every record of `bytes` and seals; returns how many headers were stripped as well.
+///
+/// Whether short records are gathered first makes no difference to the batch.
 fn splice(
     bytes: &[u8],
     codec: Codec,
@@ -45,6 +47,8 @@ fn splice(
     let mut unpacker = Unpacker::new(1 << 26);
     let payload = unpacker.unpack(&batch).expect("a sound payload");
     let mut builder = BatchBuilder::with_capacity(1024);
+    let mut gathering = BatchBuilder::with_capacity(1024);
+    gathering.gather(true);
     let mut stripped = 0;
     for record in batch.records(payload).expect("a count that fits") {
         let record = record.expect("a sound record");
@@ -57,9 +61,16 @@ fn splice(
             .push(&record, timestamp, stamp(offset))
             .expect("sound headers");
         assert!(builder.len() > before && builder.len() <= limits[fits_from]);
+        let gathered = gathering.push(&record, timestamp, stamp(offset));
+        gathered.expect("sound headers");
+        assert_eq!(gathering.len(), builder.len());
     }
-    let sealed = builder.seal(SIGNATURE, codec, &mut Packer::new(), Vec::new());
-    (sealed.expect("a batch of moderate size"), stripped)
+    let [sealed, gathered] = [builder, gathering].map(|mut builder| {
+        let sealed = builder.seal(SIGNATURE, codec, &mut Packer::new(), Vec::new());
+        sealed.expect("a batch of moderate size")
+    });
+    assert_eq!(sealed.bytes(), gathered.bytes());
+    (sealed, stripped)
 }
 
 /// The records of a sealed batch by the plain reader, whatever packs them.

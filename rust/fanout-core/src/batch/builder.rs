@@ -11,14 +11,24 @@ use super::header::{Attributes, BatchHeader, HEADER_LEN};
 use super::records::{Headers, Record};
 use super::sealed::{finish, SealedBatch, Signature};
 use super::stamp::{self, Stamp};
-use super::varint::{len_i32, put_i32, MAX_I32};
+use super::varint::{put_i32, MAX_I32};
 use crate::record::RESERVED_PREFIX;
+
+/// Records are gathered to so many bytes, where they are gathered.
+const GATHERED: usize = 2 * 1024;
+
+/// A longer record is as good as several that were gathered.
+const SHORT: usize = GATHERED / 4;
 
 /// The batch of one target that is still open.
 #[derive(Debug)]
 pub struct BatchBuilder {
     /// Room for the header, then the records.
     buffer: Vec<u8>,
+    /// Records that will stand behind those in `buffer`.
+    gathered: Vec<u8>,
+    /// Whether short records are gathered.
+    gathers: bool,
     /// Bytes a buffer is given at its first record: it would grow there step by step, copied at each.
     room: usize,
     count: i32,
@@ -35,6 +45,8 @@ impl BatchBuilder {
         let mut builder = Self {
             room: capacity,
             buffer: Vec::new(),
+            gathered: Vec::new(),
+            gathers: false,
             count: 0,
             base_timestamp: 0,
             max_timestamp: 0,
@@ -44,8 +56,24 @@ impl BatchBuilder {
         builder
     }
 
+    /// Whether short records are put together before they go behind the others.
+    ///
+    /// Where more batches are open than the processor's cache holds, each record waits for memory
+    /// to be written to. Some at once wait once: that is worth the second copy.
+    pub fn gather(&mut self, gathers: bool) {
+        self.settle();
+        self.gathers = gathers;
+    }
+
+    /// Whether they are.
+    #[must_use]
+    pub fn gathers(&self) -> bool {
+        self.gathers
+    }
+
     /// Forgets the records in it and keeps the buffer.
     pub fn clear(&mut self) {
+        self.gathered.clear();
         self.buffer.clear();
         self.buffer.resize(HEADER_LEN, 0);
         self.count = 0;
@@ -55,7 +83,7 @@ impl BatchBuilder {
     #[must_use]
     #[inline]
     pub fn len(&self) -> usize {
-        self.buffer.len()
+        self.buffer.len() + self.gathered.len()
     }
 
     /// Records in it.
@@ -101,8 +129,8 @@ impl BatchBuilder {
     ) -> Result<usize, RecordFlaw> {
         match stamp {
             Stamp::None => {
-                self.open_record(record, timestamp, record.body().len());
-                self.buffer.extend_from_slice(record.body());
+                let end = self.open_record(record, timestamp, record.body().len());
+                end.extend_from_slice(record.body());
                 Ok(0)
             }
             Stamp::Run(origin) => self.push_stamped(record, timestamp, &stamp::run(origin)),
@@ -128,6 +156,7 @@ impl BatchBuilder {
         packer: &mut Packer,
         mut spare: Vec<u8>,
     ) -> Result<SealedBatch, BatchError> {
+        self.settle();
         let unpacked_len = self.buffer.len();
         let mut used = codec;
         if codec != Codec::None {
@@ -149,9 +178,14 @@ impl BatchBuilder {
         finish(header, bytes, unpacked_len)
     }
 
-    /// Writes what stands in front of a body, and makes room for `body_len` bytes of it.
+    /// Writes what stands in front of a body, and makes room for `body_len` bytes of it: returns where.
     #[inline]
-    fn open_record(&mut self, record: &Record<'_>, timestamp: i64, body_len: usize) {
+    fn open_record(
+        &mut self,
+        record: &Record<'_>,
+        timestamp: i64,
+        body_len: usize,
+    ) -> &mut Vec<u8> {
         if self.count == 0 {
             self.base_timestamp = timestamp;
             self.max_timestamp = timestamp;
@@ -164,8 +198,33 @@ impl BatchBuilder {
             offset_delta: self.count,
             body_len,
         };
-        head.append(&mut self.buffer);
         self.count += 1;
+        let end = self.end(body_len);
+        head.append(end);
+        end
+    }
+
+    /// Where a record with so long a body is written.
+    #[inline]
+    fn end(&mut self, body_len: usize) -> &mut Vec<u8> {
+        if !self.gathers {
+            return &mut self.buffer;
+        }
+        let is_short = body_len <= SHORT;
+        if !is_short || self.gathered.len() >= GATHERED {
+            self.settle();
+        }
+        if is_short {
+            &mut self.gathered
+        } else {
+            &mut self.buffer
+        }
+    }
+
+    /// Puts what was gathered behind the records before it.
+    fn settle(&mut self) {
+        self.buffer.extend_from_slice(&self.gathered);
+        self.gathered.clear();
     }
 
     /// `stamp` is a header count of one and the header.
@@ -181,9 +240,9 @@ impl BatchBuilder {
             return self.push_among_headers(record, timestamp, (headers, &stamp[1..]));
         }
         let kept = &record.body()[..headers.count_at];
-        self.open_record(record, timestamp, kept.len() + stamp.len());
-        self.buffer.extend_from_slice(kept);
-        self.buffer.extend_from_slice(stamp);
+        let end = self.open_record(record, timestamp, kept.len() + stamp.len());
+        end.extend_from_slice(kept);
+        end.extend_from_slice(stamp);
         Ok(0)
     }
 
@@ -207,22 +266,22 @@ impl BatchBuilder {
             i32::try_from(headers.remaining() - stripped + 1).map_err(|_| RecordFlaw::Length)?;
         let kept = &record.body()[..headers.count_at];
         let headers_len = headers.bytes().len() - stripped_bytes + stamp.len();
-        self.open_record(record, timestamp, kept.len() + len_i32(count) + headers_len);
-        self.buffer.extend_from_slice(kept);
         let mut room = [0; MAX_I32];
-        let end = put_i32(&mut room, 0, count);
-        self.buffer.extend_from_slice(&room[..end]);
+        let count_len = put_i32(&mut room, 0, count);
+        let end = self.open_record(record, timestamp, kept.len() + count_len + headers_len);
+        end.extend_from_slice(kept);
+        end.extend_from_slice(&room[..count_len]);
         if stripped == 0 {
-            self.buffer.extend_from_slice(headers.bytes());
+            end.extend_from_slice(headers.bytes());
         } else {
             while let Some(header) = headers.next_sound() {
                 let header = header?;
                 if !header.name.starts_with(RESERVED_PREFIX) {
-                    self.buffer.extend_from_slice(header.bytes);
+                    end.extend_from_slice(header.bytes);
                 }
             }
         }
-        self.buffer.extend_from_slice(stamp);
+        end.extend_from_slice(stamp);
         Ok(stripped)
     }
 

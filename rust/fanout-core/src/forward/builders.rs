@@ -17,6 +17,9 @@ use crate::cluster::producers::{Producer as Owner, NOBODY};
 use crate::record::{Origin, Tally, TopicPartition};
 use crate::route::Router;
 
+/// Open batches that a processor's cache holds, those of all lanes together, in bytes.
+const CACHED: usize = 8 << 20;
+
 /// A target partition with the batch that grows for it.
 struct Target {
     partition: i32,
@@ -46,6 +49,8 @@ pub(super) struct Builders {
     packer: Packer,
     /// Whether batches are parts of transactions.
     pub(super) transactional: bool,
+    /// Lanes that share the processor's cache.
+    pub(super) lanes: usize,
 }
 
 impl Builders {
@@ -74,6 +79,7 @@ impl Builders {
             batch_bytes: (limits.batch_bytes, limits.grown_batch_bytes),
             packer: Packer::default(),
             transactional: true,
+            lanes: 1,
         }
     }
 
@@ -198,10 +204,9 @@ impl Builders {
     ///
     /// A request takes one batch a target: a lane that fills few would send many small ones.
     fn widen<P: Produce>(&mut self, index: usize, outbox: &Outbox<P>) {
-        let open = |target: &&Target| !target.builder.is_empty();
-        let filled = self.targets.iter().filter(open).count();
+        let open = self.open();
         let limit = &mut self.targets[index].limit;
-        if filled * *limit < outbox.request_bytes() / 2 {
+        if open * *limit < outbox.request_bytes() / 2 {
             let (step, most) = self.batch_bytes;
             *limit = most.min(*limit + step).max(*limit);
         }
@@ -234,6 +239,12 @@ impl Builders {
         })
     }
 
+    /// Targets whose batches are open.
+    fn open(&self) -> usize {
+        let open = |target: &&Target| !target.builder.is_empty();
+        self.targets.iter().filter(open).count()
+    }
+
     /// Who writes the next batch of a target, and with which sequence.
     fn signature(&self, index: usize) -> Signature {
         Signature {
@@ -246,6 +257,7 @@ impl Builders {
 
     fn post<P: Produce>(&mut self, index: usize, outbox: &mut Outbox<P>) -> Step<()> {
         let signature = self.signature(index);
+        let open_bytes = self.open() * self.batch_bytes.0 * self.lanes;
         let target = &mut self.targets[index];
         let spare = outbox.spare_buffer();
         let sealed = target
@@ -255,6 +267,7 @@ impl Builders {
                 Interrupt::Stop(Broken::at(target.first_offset, &error).halted(&self.at))
             })?;
         target.limit = self.batch_bytes.0;
+        target.builder.gather(open_bytes > CACHED);
         target.posted += sealed.bytes().len() as u64;
         target.sequence = next_sequence(target.sequence, sealed.record_count());
         outbox.post(target.partition, sealed, target.first_offset)
@@ -274,123 +287,4 @@ fn next_sequence(sequence: i32, records: i32) -> i32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::batch::HEADER_LEN;
-    use crate::cluster::Failure;
-    use crate::forward::plan::ForwardLimits;
-    use crate::forward::seam::{Answer, Outgoing};
-    use crate::forward::stats::Reason;
-    use crate::route::{Partitioner, Policy};
-
-    const RECORDS: u8 = 60;
-
-    /// Takes everything, and notes how long the batches of each request are.
-    #[derive(Default)]
-    struct Taking {
-        requests: Vec<Vec<(i32, usize)>>,
-        answered: usize,
-    }
-
-    impl Produce for Taking {
-        fn begin(&mut self, _producer: Owner) {}
-
-        fn enlist(&mut self, _batches: &[Outgoing<'_>]) -> Step<()> {
-            Ok(())
-        }
-
-        fn leader(&mut self, _target: i32) -> Result<i32, Failure> {
-            Ok(0)
-        }
-
-        fn send(&mut self, _node: i32, batches: &[Outgoing<'_>]) -> Result<(), Failure> {
-            let length = |batch: &Outgoing<'_>| batch.slices.iter().map(|slice| slice.len()).sum();
-            let request = batches.iter().map(|batch| (batch.target, length(batch)));
-            self.requests.push(request.collect());
-            Ok(())
-        }
-
-        fn receive(&mut self, _node: i32) -> Result<Vec<Answer>, Failure> {
-            self.answered += 1;
-            let answer = |&(target, _): &(i32, usize)| Answer {
-                target,
-                code: 0,
-                base_offset: -1,
-                message: String::new(),
-            };
-            Ok(self.requests[self.answered - 1]
-                .iter()
-                .map(answer)
-                .collect())
-        }
-
-        fn refresh(&mut self, _nodes: &[i32]) {}
-
-        fn pause(&mut self, _tries: u32, _reason: &str) -> Step<()> {
-            Ok(())
-        }
-    }
-
-    /// A batch of records of about 60 bytes, each with a key of its own.
-    fn source() -> Vec<u8> {
-        let mut bytes = vec![0; HEADER_LEN];
-        for n in 0..RECORDS {
-            let record = [&[0, 0, 2 * n, 2, n, 100][..], &[n; 50], &[0]].concat();
-            bytes.push(2 * u8::try_from(record.len()).expect("short"));
-            bytes.extend(record);
-        }
-        let length = i32::try_from(bytes.len() - 12).expect("short");
-        bytes[8..12].copy_from_slice(&length.to_be_bytes());
-        bytes[16] = 2;
-        bytes[26] = RECORDS - 1;
-        bytes[60] = RECORDS;
-        bytes
-    }
-
-    /// The lengths of the batches that a lane with so many targets posts, batches of 1 to 4 KiB in requests of 8 KiB.
-    fn lengths(targets: i32) -> Vec<usize> {
-        let at = TopicPartition::new("orders", 0);
-        let limits = ForwardLimits {
-            fetch_bytes: 64 << 10,
-            batch_bytes: 1 << 10,
-            grown_batch_bytes: 4 << 10,
-            merge_below_bytes: 0,
-            transaction_bytes: 1 << 20,
-            transaction_ms: 500,
-            lane_memory_bytes: 1 << 20,
-        };
-        let how = Spreading {
-            policy: Policy::Key(Partitioner::Xxh3),
-            stamping: Stamping::None,
-            codec: None,
-        };
-        let router = Router::new(how.policy, (0..targets).collect()).expect("there are targets");
-        let mut builders = Builders::new(at.clone(), router, how, &limits);
-        let mut outbox = Outbox::new(Taking::default(), at, 64 << 10);
-        let bytes = source();
-        let batch = Batch::parse(&bytes).expect("a sound batch");
-        for _ in 0..40 {
-            let carried = Carried::opened(&batch.header, Reason::Spread);
-            let found = (&batch, batch.payload());
-            let walked = builders.walk(found, (0, i64::MAX), carried, &mut outbox);
-            assert!(matches!(walked, Ok(Ok(_))));
-        }
-        outbox.flush().expect("everything is taken");
-        let requests = &outbox.seam().requests;
-        requests
-            .iter()
-            .flatten()
-            .map(|&(_, length)| length)
-            .collect()
-    }
-
-    #[test]
-    fn batches_of_a_lane_with_one_target_grow_and_those_of_a_lane_with_many_do_not() {
-        let one = lengths(1);
-        assert!(one.iter().all(|&length| length > 3 << 10), "{one:?}");
-        assert!(one.iter().all(|&length| length <= 4 << 10), "{one:?}");
-        let many = lengths(32);
-        assert!(many.len() > 32, "most were filled");
-        assert!(many.iter().all(|&length| length <= 1 << 10), "{many:?}");
-    }
-}
+mod tests;

@@ -11,7 +11,7 @@ use super::crew::{Crew, Leave};
 use super::fetch::KafkaFetch;
 use super::lane::{Control, Lane, LaneEnd, LanePlan, Seams};
 use super::offsets::KafkaOffsets;
-use super::outbox::Outbox;
+use super::outbox::{Outbox, Spares};
 use super::plan::{Delivery, ForwardPlan, TRANSACTION_TIMEOUT_MS};
 use super::produce::KafkaProduce;
 use super::protocol::{Opened, Protocol, Transactions};
@@ -35,6 +35,7 @@ pub struct Engine {
     target: OnceLock<Target>,
     rates: Arc<Rates>,
     frames: FramePool,
+    spares: Spares,
     crew: Arc<Crew>,
 }
 
@@ -63,6 +64,7 @@ impl Engine {
             target: OnceLock::new(),
             rates: Arc::new(Rates::new(plan.rates)),
             frames: FramePool::shared_by(plan.partitions.len()),
+            spares: Spares::default(),
             crew: Arc::default(),
             plan,
         })
@@ -229,15 +231,18 @@ impl Engine {
             Delivery::AtLeastOnce => None,
         };
         let client = || Client::new(self.client(&control, &stats.throttled));
+        let lanes = self.lanes.len();
         let targets = plan.targets(partition, target.partitions);
         let limits = plan
             .limits
-            .for_targets(targets.len(), target.most_batch_bytes);
+            .for_targets(targets.len(), target.most_batch_bytes)
+            .among(lanes);
         let topic = (&plan.target[..], target.id);
         let produce = KafkaProduce::new(client(), topic, transactions.clone());
         let seams = Seams {
             fetch: KafkaFetch::new(client(), at.clone(), limits.fetch_bytes)?,
-            produce: Outbox::new(produce, at.clone(), limits.outbox_bytes()),
+            produce: Outbox::new(produce, at.clone(), limits.outbox_bytes())
+                .among(lanes, self.spares.clone()),
             commit: self.commit(client(), at.clone(), transactions),
         };
         let lane = LanePlan {
@@ -258,7 +263,9 @@ impl Engine {
                 problem: format!("give source partition {partition} no target partition"),
             })?;
         let clock = plan.client.clock.clone();
-        let spread = spread.with_target_limit(target.most_batch_bytes);
+        let spread = spread
+            .with_target_limit(target.most_batch_bytes)
+            .among(lanes);
         let lane = Lane::new(lane, seams, spread, (control, clock), stats);
         let lane = lane.with_rates(Arc::clone(&self.rates));
         Ok(lane.with_delivery(plan.delivery))

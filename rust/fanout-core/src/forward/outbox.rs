@@ -15,11 +15,13 @@
 
 mod parcel;
 mod resend;
+mod spares;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub use parcel::Load;
 use parcel::Parcel;
+pub use spares::Spares;
 
 use super::seam::{Answer, Interrupt, Outgoing, Produce, Step};
 use super::verdict::{judge_answer, Verdict};
@@ -30,6 +32,9 @@ use crate::record::TopicPartition;
 
 /// Produce requests without an answer, per broker.
 const MAX_IN_FLIGHT: usize = 5;
+
+/// The same of all lanes together: many keep a broker busy with few each, and each request holds its batches.
+const IN_FLIGHT_TOGETHER: usize = 32;
 
 /// Posted bytes that are worth a request of their own, at most.
 const REQUEST_BYTES: usize = 512 * 1024;
@@ -53,7 +58,9 @@ pub struct Outbox<P> {
     held_bytes: usize,
     gate_open: bool,
     last_base: BTreeMap<i32, i64>,
-    spare: Vec<Vec<u8>>,
+    spares: Spares,
+    /// Produce requests without an answer, per broker.
+    most_in_flight: usize,
     resends: u64,
     met_corruption: bool,
 }
@@ -75,15 +82,26 @@ impl<P: Produce> Outbox<P> {
             held_bytes: 0,
             gate_open: false,
             last_base: BTreeMap::new(),
-            spare: Vec::new(),
+            spares: Spares::default(),
+            most_in_flight: MAX_IN_FLIGHT,
             resends: 0,
             met_corruption: false,
         }
     }
 
+    /// The same for one of `lanes` that run side by side, and build their batches in the same buffers.
+    #[must_use]
+    pub fn among(self, lanes: usize, spares: Spares) -> Self {
+        Self {
+            most_in_flight: (IN_FLIGHT_TOGETHER / lanes.max(1)).clamp(2, MAX_IN_FLIGHT),
+            spares,
+            ..self
+        }
+    }
+
     /// A buffer of an acknowledged batch, to build the next one in.
     pub fn spare_buffer(&mut self) -> Vec<u8> {
-        self.spare.pop().unwrap_or_default()
+        self.spares.take()
     }
 
     /// Batches that were sent more than once.
@@ -250,7 +268,7 @@ impl<P: Produce> Outbox<P> {
     fn make_room(&mut self, node: i32) -> Step<()> {
         failpoint::reach("outbox-to-send");
         while !self.gate_open && self.await_one()? {}
-        while self.flying.get(&node).map_or(0, VecDeque::len) >= MAX_IN_FLIGHT {
+        while self.flying.get(&node).map_or(0, VecDeque::len) >= self.most_in_flight {
             self.await_answer(node)?;
         }
         Ok(())
@@ -356,7 +374,9 @@ impl<P: Produce> Outbox<P> {
                 )));
             }
         }
-        self.spare.extend(parcel.load.into_buffer());
+        if let Some(buffer) = parcel.load.into_buffer() {
+            self.spares.give(buffer);
+        }
         Ok(())
     }
 }

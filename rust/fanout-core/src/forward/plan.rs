@@ -19,6 +19,12 @@ const MOST_TRANSACTION_MS: u64 = 20_000;
 /// Below this a builder is dearer to a broker than what it saves.
 const LEAST_BATCH_BYTES: usize = 1024;
 
+/// What all lanes together fetch at once, where they are so many that each fetches less than it was told to.
+const FETCHED_TOGETHER: usize = 64 << 20;
+
+/// The least that a lane of many fetches at once: smaller fetches cost more than the memory they spare.
+const LEAST_FETCH_SHARE: usize = 512 << 10;
+
 /// What is promised of each record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Delivery {
@@ -89,7 +95,7 @@ pub struct ForwardPlan {
 /// Bounds of one lane. Bytes, unless the name says ms.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForwardLimits {
-    /// Asked of a broker at once.
+    /// Asked of a broker at once, at most.
     pub fetch_bytes: usize,
     /// A produced batch is closed at this size, unpacked.
     pub batch_bytes: usize,
@@ -120,6 +126,15 @@ impl ForwardLimits {
                 self.grown_batch_bytes
                     .min(self.transaction_bytes.max(self.batch_bytes)),
             ),
+            ..self.clone()
+        }
+    }
+
+    /// The same for one of `lanes` that run side by side: what many have fetched would fill no cache.
+    pub(super) fn among(&self, lanes: usize) -> Self {
+        let share = FETCHED_TOGETHER / lanes.max(1);
+        Self {
+            fetch_bytes: self.fetch_bytes.min(share.max(LEAST_FETCH_SHARE)),
             ..self.clone()
         }
     }
@@ -233,5 +248,25 @@ fn config(setting: &str, problem: &str) -> Error {
     Error::Config {
         setting: setting.to_owned(),
         problem: problem.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_lanes_fetch_less_each_and_few_as_much_as_they_were_told() {
+        let limits = ForwardLimits {
+            fetch_bytes: 2 << 20,
+            batch_bytes: 64 << 10,
+            grown_batch_bytes: 256 << 10,
+            merge_below_bytes: 16 << 10,
+            transaction_bytes: 32 << 20,
+            transaction_ms: 500,
+            lane_memory_bytes: 64 << 20,
+        };
+        let fetched = |lanes| limits.among(lanes).fetch_bytes >> 10;
+        assert_eq!([1, 32, 64, 200].map(fetched), [2048, 2048, 1024, 512]);
     }
 }

@@ -46,6 +46,13 @@ impl Spread {
         self
     }
 
+    /// The same for one of `lanes` that run side by side.
+    #[must_use]
+    pub fn among(mut self, lanes: usize) -> Self {
+        self.builders.lanes = lanes;
+        self
+    }
+
     /// Batches are parts of no transaction, and are read at once.
     #[must_use]
     pub(super) fn without_transactions(mut self) -> Self {

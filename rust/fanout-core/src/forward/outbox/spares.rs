@@ -1,0 +1,24 @@
+//! Buffers of acknowledged batches, to build the next ones in.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Buffers that all lanes of an engine build batches in: the last one given back is taken first, while it is in the cache.
+#[derive(Debug, Clone, Default)]
+pub struct Spares(Arc<Mutex<Vec<Vec<u8>>>>);
+
+impl Spares {
+    /// A spare buffer, or an empty one.
+    pub(super) fn take(&self) -> Vec<u8> {
+        self.list().pop().unwrap_or_default()
+    }
+
+    /// Nobody needs the bytes in `buffer` any more.
+    pub(super) fn give(&self, buffer: Vec<u8>) {
+        self.list().push(buffer);
+    }
+
+    fn list(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+        // A panic while pushing or popping leaves the list whole: go on with it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
