@@ -55,14 +55,15 @@ class Sweep:
 
 
 def _by_targets(*numbers: int) -> list[Subject]:
-    source = Source(records=2_000_000, partitions=4)
+    # So many that the memory which 256 open batches take for the first time is not what is measured.
+    source = Source(records=6_000_000, partitions=4)
     return [
         Subject(name=f"{targets} targets", source=replace(source, targets=targets), mover=BY_KEY) for targets in numbers
     ]
 
 
 def _by_lanes(*numbers: int) -> list[Subject]:
-    # So many that the memory which 64 lanes touch for the first time is not what is measured.
+    # As many as that, for the same reason.
     source = Source(records=9_000_000, targets=64)
     return [
         Subject(name=f"{lanes} lane{'s' * (lanes > 1)}", source=replace(source, partitions=lanes), mover=BY_KEY)
@@ -80,7 +81,7 @@ def _memory() -> list[Subject]:
 
 
 def _merging() -> list[Subject]:
-    source = Source(records=50_000, batch_records=1)
+    source = Source(records=200_000, batch_records=1)
     return [
         Subject(name="merged", source=source, mover=_whole(merge_below_bytes=MIB)),
         Subject(name="not merged", source=source, mover=_whole(merge_below_bytes=0)),

@@ -42,6 +42,8 @@ pub(super) struct Builders {
     how: Spreading,
     router: Router,
     targets: Vec<Target>,
+    /// Targets whose batches hold a record.
+    open: usize,
     owner: Owner,
     codec: Codec,
     /// Where batches are closed, and where those of a lane that fills few targets are.
@@ -74,6 +76,7 @@ impl Builders {
             how,
             targets: router.targets().iter().map(target).collect(),
             router,
+            open: 0,
             owner: NOBODY,
             codec: how.codec.unwrap_or(Codec::None),
             batch_bytes: (limits.batch_bytes, limits.grown_batch_bytes),
@@ -87,6 +90,7 @@ impl Builders {
     pub(super) fn begin(&mut self, owner: Owner) {
         let renewed = owner != self.owner;
         self.owner = owner;
+        self.open = 0;
         for target in &mut self.targets {
             target.builder.clear();
             target.limit = self.batch_bytes.0;
@@ -185,15 +189,15 @@ impl Builders {
                 }
             }
         };
-        let target = &mut self.targets[index];
+        let target = &self.targets[index];
         if target.builder.is_empty() {
-            target.first_offset = offset;
+            self.begin_batch(index, offset);
         } else if !target.builder.fits(record, stamp, target.limit) {
             self.widen(index, outbox);
             let target = &self.targets[index];
             if !target.builder.fits(record, stamp, target.limit) {
                 self.post(index, outbox)?;
-                self.targets[index].first_offset = offset;
+                self.begin_batch(index, offset);
             }
         }
         let pushed = self.targets[index].builder.push(record, timestamp, stamp);
@@ -204,9 +208,8 @@ impl Builders {
     ///
     /// A request takes one batch a target: a lane that fills few would send many small ones.
     fn widen<P: Produce>(&mut self, index: usize, outbox: &Outbox<P>) {
-        let open = self.open();
         let limit = &mut self.targets[index].limit;
-        if open * *limit < outbox.request_bytes() / 2 {
+        if self.open * *limit < outbox.request_bytes() / 2 {
             let (step, most) = self.batch_bytes;
             *limit = most.min(*limit + step).max(*limit);
         }
@@ -239,10 +242,13 @@ impl Builders {
         })
     }
 
-    /// Targets whose batches are open.
-    fn open(&self) -> usize {
-        let open = |target: &&Target| !target.builder.is_empty();
-        self.targets.iter().filter(open).count()
+    /// A batch begins with the record at `offset`.
+    fn begin_batch(&mut self, index: usize, offset: i64) {
+        self.open += 1;
+        let open_bytes = self.open * self.lanes * self.batch_bytes.0;
+        let target = &mut self.targets[index];
+        target.first_offset = offset;
+        target.builder.gather(open_bytes > CACHED);
     }
 
     /// Who writes the next batch of a target, and with which sequence.
@@ -257,7 +263,6 @@ impl Builders {
 
     fn post<P: Produce>(&mut self, index: usize, outbox: &mut Outbox<P>) -> Step<()> {
         let signature = self.signature(index);
-        let open_bytes = self.open() * self.batch_bytes.0 * self.lanes;
         let target = &mut self.targets[index];
         let spare = outbox.spare_buffer();
         let sealed = target
@@ -266,8 +271,8 @@ impl Builders {
             .map_err(|error| {
                 Interrupt::Stop(Broken::at(target.first_offset, &error).halted(&self.at))
             })?;
+        self.open -= 1;
         target.limit = self.batch_bytes.0;
-        target.builder.gather(open_bytes > CACHED);
         target.posted += sealed.bytes().len() as u64;
         target.sequence = next_sequence(target.sequence, sealed.record_count());
         outbox.post(target.partition, sealed, target.first_offset)
