@@ -7,6 +7,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from oracle.ends import wait_for_markers
 from oracle.read import kafka
 
 __all__ = ["Name", "Record", "Stored", "batch", "fetch", "limit", "produce", "stored"]
@@ -68,7 +69,8 @@ def limit(bootstrap: str, client_id: str, quota: str, most: float) -> None:
 
 
 def fetch(bootstrap: str, topic: str, partition: int = 0) -> bytes:
-    """The batches of a partition as they are stored, to its last stable offset."""
+    """The batches of a partition as they are stored, to its last stable offset, once ended transactions are marked."""
+    wait_for_markers(bootstrap, topic)
     found, offset, stable = b"", 0, 1
     while offset < stable:
         # An answer never reaches over the end of a segment, and strange times make many of them.

@@ -38,6 +38,18 @@ class Ends:
         """High watermark of each partition: up to where records are acknowledged."""
         return _ends(self._high, self._topic)
 
+    def wait_for_markers(self) -> None:
+        """Waits until every transaction that is open now has ended, or a few seconds have passed.
+
+        An ended transaction's markers are written a moment after the answer to its end, and nobody is shown its
+        records before: what is still open after a few seconds is open.
+        """
+        high, deadline = self.high(), time.monotonic() + _MARKERS_S
+        while any(offset < high.get(partition, 0) for partition, offset in self.stable().items()):
+            if time.monotonic() > deadline:
+                return
+            time.sleep(0.02)
+
 
 def ends(bootstrap: str, topic: str) -> dict[int, int]:
     """Last stable offset of each partition: the end as read_committed readers see it."""
@@ -55,19 +67,10 @@ def unstable(bootstrap: str, *topics: str) -> dict[str, tuple[int, int]]:
     return found
 
 
-def wait_for_markers(bootstrap: str, topic: str, *, deadline_s: float = _MARKERS_S) -> None:
-    """Waits until every transaction that is open in `topic` now has ended, or the deadline has passed.
-
-    An ended transaction's markers are written a moment after the answer to its end, and nobody is shown its records
-    before: what is still open after a few seconds is open.
-    """
-    deadline = time.monotonic() + deadline_s
+def wait_for_markers(bootstrap: str, topic: str) -> None:
+    """See `Ends.wait_for_markers`."""
     with Ends(bootstrap, topic) as marks:
-        high = marks.high()
-        while any(offset < high[partition] for partition, offset in marks.stable().items() if partition in high):
-            if time.monotonic() > deadline:
-                return
-            time.sleep(0.05)
+        marks.wait_for_markers()
 
 
 def open_consumer(bootstrap: str, isolation: Isolation, group: str = "oracle-reader") -> Consumer:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, Self, cast
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from .ends import Ends
 from .ledger import Fate, Ledger
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Generator:
         self.bootstrap = bootstrap
         self._next = 0
         self._producers: dict[str, Producer] = {}
+        self._ends: Ends | None = None
         self._failed: list[str] = []
 
     def write(self, chunk: Chunk) -> range:
@@ -68,7 +70,13 @@ class Generator:
         else:
             producer.abort_transaction(_TIMEOUT_S)
             self.ledger.turn(serials, Fate.ABORTED)
+        self.wait_for_markers()
         return serials
+
+    def wait_for_markers(self) -> None:
+        """A transaction has ended: who looks for the end of the topic from now on is to find it behind that."""
+        self._ends = self._ends or Ends(self.bootstrap, self.topic)
+        self._ends.wait_for_markers()
 
     def open(self, records: int) -> OpenTransaction:
         """Writes records in a transaction of a producer of its own, and leaves it open."""
@@ -164,6 +172,7 @@ class OpenTransaction:
 
     def __init__(self, generator: Generator, producer: Producer, serials: range) -> None:
         self.serials = serials
+        self._generator = generator
         self._ledger = generator.ledger
         self._producer = producer
 
@@ -171,11 +180,13 @@ class OpenTransaction:
         """Ends it; its records may be read from now on."""
         self._producer.commit_transaction(_TIMEOUT_S)
         self._ledger.turn(self.serials, Fate.COMMITTED)
+        self._generator.wait_for_markers()
 
     def abort(self) -> None:
         """Ends it; its records may never be read."""
         self._producer.abort_transaction(_TIMEOUT_S)
         self._ledger.turn(self.serials, Fate.ABORTED)
+        self._generator.wait_for_markers()
 
 
 class Feed:
