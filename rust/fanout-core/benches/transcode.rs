@@ -1,6 +1,6 @@
 //! What does transcoding cost beside unpacking and packing the same bytes with the same library?
 //!
-//! Budget: at most 1.15 times as much, or 30 ns a record more where the codec itself takes less than 200. `alone` unpacks a batch and packs its records again, in pieces as long as a
+//! Budget: at most 1.15 times as much. `alone` unpacks a batch and packs its records again, in pieces as long as a
 //! lane's batches; `transcode` does what a lane does: checksums, walk, route by key over ten targets, splice, pack.
 //! The batches differ: one batch over and over would fill a builder with the same records, which pack for nothing.
 //! The ratio of each codec and the difference are printed last.
