@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 from commands import Running, fanout
@@ -73,7 +74,7 @@ def test_kills_lose_no_attempt(kafka: Kafka, topics: Topics, tell: Tell) -> None
             )
 
         for least in (1, 2_040):
-            wait_until(lambda least=least: are_at_work(least), "the handlers")  # type: ignore[misc]
+            wait_until(partial(are_at_work, least), "the handlers")
             for pid in set(children_of(running.pid)) - killed:
                 os.kill(pid, signal.SIGKILL)
                 killed.add(pid)

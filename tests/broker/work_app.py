@@ -23,6 +23,8 @@ from fanout import App, Backoff, Message, Reject
 
 TOLD: dict[str, Any] = json.loads(os.environ["FANOUT_TEST_APP"])
 LOG = os.open(TOLD["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+WORKER = os.getppid() if "fanout.work.alone" in sys.orig_argv else os.getpid()
+"""Whose records these are: a process in which suspects run alone is its worker's, and dies with it."""
 
 app = App("workers")
 
@@ -30,7 +32,7 @@ app = App("workers")
 def note(kind: str, msg: Message) -> None:
     """Appends one line in one write."""
     key = "-" if msg.key is None else msg.key.decode()
-    os.write(LOG, f"{kind} {os.getpid()} {key} {int(msg.raw or b'0')} {msg.id} {msg.attempt}\n".encode())
+    os.write(LOG, f"{kind} {WORKER} {key} {int(msg.raw or b'0')} {msg.id} {msg.attempt}\n".encode())
 
 
 async def nap(_value: bytes, msg: Message) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from fanout.errors import WorkError
@@ -57,8 +58,8 @@ class Guard:
         self._share = share
         self._window = window
         self._seen = 0
-        self._dead_at: dict[str, int] = {}
-        """How many records had been seen when each of these died."""
+        self._dead_at = OrderedDict[str, int]()
+        """How many records had been seen when each of these died, the oldest first."""
 
     def passed(self, count: int) -> None:
         """Notes records that were settled without a dead letter."""
@@ -67,7 +68,8 @@ class Guard:
     def allow(self, topic: str, record: str, last: Dead) -> None:
         """Notes a dead letter by the name of its record. Raises WorkError, before it is written, for one too many."""
         gone = self._seen + 1 - self._window
-        self._dead_at = {name: at for name, at in self._dead_at.items() if at > gone}
+        while self._dead_at and next(iter(self._dead_at.values())) <= gone:
+            self._dead_at.popitem(last=False)
         if record in self._dead_at:
             return  # its partition went before its letter was committed, and came back
         self._seen += 1

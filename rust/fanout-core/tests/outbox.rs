@@ -188,6 +188,18 @@ fn one_of_many_lanes_has_two_requests_in_flight_and_builds_in_what_the_others_ga
 }
 
 #[test]
+fn the_buffer_of_a_batch_of_unusual_size_is_let_go() {
+    let (mut outbox, _) = outbox(&[0; 2]);
+    for bytes in [5 << 20, 1000] {
+        outbox.post(0, sealed_of(bytes), 0).expect("it is taken");
+        outbox.flush().expect("answered");
+    }
+    let kept: Vec<usize> = (0..2).map(|_| outbox.spare_buffer().capacity()).collect();
+    assert!(kept[0] > 1000 && kept[0] < 1 << 20, "{kept:?}");
+    assert_eq!(kept[1], 0, "there is one only");
+}
+
+#[test]
 fn a_batch_behind_a_refused_one_is_sent_again_after_it_and_nothing_new_between() {
     // Target 0 twice: the first is refused, the second is its echo; both are sent again alone.
     let (mut outbox, _) = outbox(&[0, 6, 45, 0, 0]);
