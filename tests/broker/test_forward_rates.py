@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from conftest import unique_name
-from fanout._fanout import Forwarder
+from fanout._fanout import Forwarder, LaneEnd
 
 from .lanes import feed, forwarding, read, settings
 from .raw import limit
+from .working import wait_until
 
 if TYPE_CHECKING:
     from conftest import Kafka, Topics
@@ -47,19 +48,21 @@ def test_all_lanes_together_keep_to_the_rate(kafka: Kafka, topics: Topics, setti
     assert carried >= limit * seconds / 3, "it was not the rate that held it back"
 
 
+def stop(forwarder: Forwarder, ended: list[LaneEnd]) -> float:
+    """Stops the lanes; how many seconds that took."""
+    told = time.monotonic()
+    forwarder.stop()
+    wait_until(lambda: ended, "the lanes' end", 20)
+    return time.monotonic() - told
+
+
 def test_a_lane_that_the_rate_holds_back_is_stopped_within_a_second(kafka: Kafka, topics: Topics) -> None:
     source, target = topics("source", 1), topics("target", 2)
     fill(kafka.bootstrap, source, 1)
     with forwarding(settings(kafka.bootstrap, source, target, max_rate=1.0)) as (forwarder, ended):
-        while forwarder.stats()[0].state in ("idle", "starting"):
-            time.sleep(0.01)
+        wait_until(lambda: forwarder.stats()[0].state not in ("idle", "starting"), "the lane")
         time.sleep(0.5)
-        told = time.monotonic()
-        forwarder.stop()
-        while not ended:
-            assert time.monotonic() - told < 5
-            time.sleep(0.01)
-        seconds = time.monotonic() - told
+        seconds = stop(forwarder, ended)
     print(f"stopped_after_s={seconds:.2f}")
     assert ended[0].outcome == "stopped"
     assert seconds < 1
@@ -98,16 +101,10 @@ def test_a_quota_on_reading_delays_neither_a_commit_nor_a_stop(kafka: Kafka, top
     chosen = held_back(kafka.bootstrap, source, target, {"consumer_byte_rate": 20_000.0}, transaction_ms=200)
     with forwarding(chosen) as (forwarder, ended):
         began = time.monotonic()
-        while (lane := forwarder.stats()[0]).throttled_ms == 0 or lane.position == 0:
-            assert time.monotonic() - began < 60, lane
-            time.sleep(0.01)
-        committed, committed_s = lane.position, time.monotonic() - began
-        told = time.monotonic()
-        forwarder.stop()
-        while not ended:
-            assert time.monotonic() - told < 20
-            time.sleep(0.01)
-        stopped_s = time.monotonic() - told
+        wait_until(lambda: forwarder.stats()[0].throttled_ms and forwarder.stats()[0].position, "what is committed")
+        lane, committed_s = forwarder.stats()[0], time.monotonic() - began
+        committed = lane.position
+        stopped_s = stop(forwarder, ended)
     arrived = len(read(kafka.bootstrap, target))
     print(f"{arrived=} {committed=} {committed_s=:.2f} {stopped_s=:.2f} throttled_ms={lane.throttled_ms}")
     assert ended[0].outcome == "stopped"

@@ -79,6 +79,15 @@ def committed(consumer: TwinConsumer) -> dict[int, int]:
     return {partition: offset for partition, offset, _ in consumer.commits}
 
 
+def until(release: asyncio.Event) -> Handle:
+    """A handler that runs until it is let go."""
+
+    async def handle(_value: bytes) -> None:
+        await release.wait()
+
+    return handle
+
+
 async def test_what_is_handled_is_committed_up_to_the_position_past_markers() -> None:
     consumer = TwinConsumer({0: records_of(0, range(3)), 1: records_of(1, range(5, 9))})
     consumer.rebalance("on_assign", [0, 1])
@@ -145,10 +154,7 @@ async def test_a_result_that_comes_after_the_deadline_of_a_revoke_is_never_commi
     consumer.rebalance("on_assign", [0])
     release = asyncio.Event()
 
-    async def handle(_value: bytes) -> None:
-        await release.wait()
-
-    async with station(consumer, handle) as work:
+    async with station(consumer, until(release)) as work:
         await eventually(lambda: work.runtime.running() == 1)
         consumer.rebalance("on_revoke", [0])
         await eventually(lambda: not work.intake.positions())
@@ -164,10 +170,7 @@ async def test_a_lost_partition_is_not_committed_any_more() -> None:
     consumer.rebalance("on_assign", [0])
     release = asyncio.Event()
 
-    async def handle(_value: bytes) -> None:
-        await release.wait()
-
-    async with station(consumer, handle) as work:
+    async with station(consumer, until(release)) as work:
         await eventually(lambda: work.runtime.running() == 1)
         consumer.rebalance("on_lost", [0])
         await eventually(lambda: not work.intake.positions())
@@ -198,10 +201,7 @@ async def test_a_full_budget_pauses_the_reading_and_room_resumes_it(monkeypatch:
     consumer.rebalance("on_assign", [0])
     release = asyncio.Event()
 
-    async def handle(_value: bytes) -> None:
-        await release.wait()
-
-    async with station(consumer, handle) as work:
+    async with station(consumer, until(release)) as work:
         await eventually(lambda: "pause" in consumer.calls)
         assert work.intake.in_flight()[0] == 16
         consumer.rebalance("on_lost", [])
@@ -270,10 +270,7 @@ async def test_the_last_commit_is_tried_again_when_a_rebalance_overtakes_it(way:
     consumer.rebalance("on_assign", [0])
     release = asyncio.Event()
 
-    async def handle(_value: bytes) -> None:
-        await release.wait()
-
-    async with station(consumer, handle) as work:
+    async with station(consumer, until(release)) as work:
         await eventually(lambda: work.runtime.running() > 0)
         consumer.refusals += [KafkaException(KafkaError(ILLEGAL_GENERATION))] * 3
         asyncio.get_running_loop().call_later(0.05, release.set)
@@ -299,10 +296,7 @@ async def test_a_commit_that_is_refused_while_a_partition_is_taken_away_stops_th
     consumer.rebalance("on_assign", [0])
     release = asyncio.Event()
 
-    async def handle(_value: bytes) -> None:
-        await release.wait()
-
-    async with station(consumer, handle) as work:
+    async with station(consumer, until(release)) as work:
         await eventually(lambda: work.runtime.running() == 3)
         consumer.refusals.append(KafkaException(KafkaError(GROUP_AUTHORIZATION_FAILED)))
         asyncio.get_running_loop().call_later(0.05, release.set)
@@ -332,10 +326,7 @@ async def test_a_rebalance_that_holds_the_last_commit_back_is_gone_through_and_b
     consumer.rebalance("on_assign", [0])
     release = asyncio.Event()
 
-    async def handle(_value: bytes) -> None:
-        await release.wait()
-
-    async with station(consumer, handle, cluster) as work:
+    async with station(consumer, until(release), cluster) as work:
         await eventually(lambda: work.runtime.running() == 3)
         asyncio.get_running_loop().call_later(0.05, release.set)
     assert committed(consumer) == {0: 3}
