@@ -106,10 +106,12 @@ class Road:
         """More known records at the end of the source."""
         self.generator.write(Chunk(records=records))
 
-    def prove(self, **more: Any) -> Verdict:
-        """Everything that was acknowledged arrived once and in order, and nothing is open."""
+    def prove(self, *, placed: bool = True, **more: Any) -> Verdict:
+        """Everything that was acknowledged arrived once and in order, and nothing is open; `placed`: by key."""
         expected = Expectation(
-            recipe=self.generator.recipe, ledger=self.generator.ledger, placement=java_placement(self.targets)
+            recipe=self.generator.recipe,
+            ledger=self.generator.ledger,
+            placement=java_placement(self.targets) if placed else None,
         )
         return prove(
             Carried(bootstrap=self.bootstrap, source=self.source, target=self.target, group=self.group),

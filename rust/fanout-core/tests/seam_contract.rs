@@ -91,6 +91,7 @@ fn outgoing(bytes: &[u8]) -> Outgoing<'_> {
     Outgoing {
         target: 0,
         slices: [&[], bytes],
+        parked: None,
     }
 }
 

@@ -10,7 +10,7 @@ use fanout_core::error::{Error, Result};
 use fanout_core::forward::crew::Leave;
 use fanout_core::forward::engine::Engine;
 use fanout_core::forward::lane::{self, Outcome};
-use fanout_core::forward::plan::{Delivery, ForwardLimits, ForwardPlan, Stamping};
+use fanout_core::forward::plan::{Delivery, ForwardLimits, ForwardPlan, Stamping, FLOW_FROM_BYTES};
 use fanout_core::forward::rate::RateLimits;
 use fanout_core::forward::stats::{LaneStats as LaneCounters, State};
 use fanout_core::route::{Partitioner, Policy};
@@ -60,6 +60,7 @@ impl ForwardSettings {
                 batch_bytes: self.batch_bytes,
                 grown_batch_bytes: self.grown_batch_bytes,
                 merge_below_bytes: self.merge_below_bytes,
+                flow_from_bytes: FLOW_FROM_BYTES,
                 transaction_bytes: self.transaction_bytes,
                 transaction_ms: self.transaction_ms,
                 lane_memory_bytes: self.lane_memory_bytes,

@@ -21,6 +21,7 @@ use fanout_core::cluster::{Client, ClientSettings, Use};
 use fanout_core::forward::fetch::KafkaFetch;
 use fanout_core::forward::seam::Fetch;
 use fanout_core::record::TopicPartition;
+use fanout_core::wire::Piece;
 use kafka_protocol::messages::ProduceRequest;
 
 const FETCH_BYTES: usize = 4 << 20;
@@ -176,17 +177,17 @@ impl Lane {
             framing.push(0);
         }
         framing.extend_from_slice(&[0, 0]);
-        let mut parts = Vec::with_capacity(2 * batches.len() + 1);
+        let mut pieces = Vec::with_capacity(2 * batches.len() + 1);
         let mut from = 0;
         for (batch, &cut) in batches.iter().zip(&cuts) {
-            parts.push(&framing[from..cut]);
-            parts.push(&batch[HEADER_LEN..]);
+            pieces.push(Piece::Bytes(&framing[from..cut]));
+            pieces.push(Piece::Bytes(&batch[HEADER_LEN..]));
             from = cut;
         }
-        parts.push(&framing[from..]);
+        pieces.push(Piece::Bytes(&framing[from..]));
         let connection = self.client.connection(self.node, Use::Produce);
         let connection = connection.map_err(said)?;
-        let sent = connection.send_parts::<ProduceRequest>(PRODUCE, &parts);
+        let sent = connection.send_pieces::<ProduceRequest>(PRODUCE, &pieces);
         sent.map_err(said)
     }
 

@@ -11,6 +11,16 @@ pub struct Batch<'a> {
     /// Its header, checked.
     pub header: BatchHeader,
     bytes: &'a [u8],
+    gap: Option<Gap>,
+}
+
+/// Bytes of a batch that were left elsewhere: the first ones of its payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    /// Where the batch's header stands among the bytes that are here.
+    pub header_at: usize,
+    /// So many bytes behind the header are absent.
+    pub bytes: usize,
 }
 
 impl<'a> Batch<'a> {
@@ -32,11 +42,36 @@ impl<'a> Batch<'a> {
             Some(_) if needed < found => Err(BatchError::Trailing {
                 bytes: found - needed,
             }),
-            Some(bytes) => Ok(Self { header, bytes }),
+            Some(bytes) => Ok(Self {
+                header,
+                bytes,
+                gap: None,
+            }),
         }
     }
 
-    /// All bytes of the batch, header included.
+    /// Reads the batch that lacks the bytes of `gap`.
+    fn parse_around(bytes: &'a [u8], gap: Gap) -> Result<Self, BatchError> {
+        let found = bytes.len();
+        let header = bytes.first_chunk().ok_or(BatchError::CutShort {
+            needed: HEADER_LEN,
+            found,
+        })?;
+        let header = BatchHeader::parse(header)?;
+        Ok(Self {
+            header,
+            bytes,
+            gap: Some(gap),
+        })
+    }
+
+    /// What the batch lacks: it can travel whole, but not be read.
+    #[must_use]
+    pub fn gap(&self) -> Option<Gap> {
+        self.gap
+    }
+
+    /// All bytes of the batch that are here, header included.
     #[must_use]
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
@@ -88,6 +123,10 @@ impl<'a> Batch<'a> {
 #[derive(Debug, Clone)]
 pub struct Batches<'a> {
     rest: &'a [u8],
+    /// Bytes taken so far.
+    taken: usize,
+    /// Those that are still to come.
+    gaps: &'a [Gap],
     limit_bytes: usize,
     next_offset: i64,
     cut_first: Option<usize>,
@@ -100,11 +139,19 @@ impl<'a> Batches<'a> {
     pub fn new(records: &'a [u8], limit_bytes: usize) -> Self {
         Self {
             rest: records,
+            taken: 0,
+            gaps: &[],
             limit_bytes,
             next_offset: 0,
             cut_first: None,
             begun: false,
         }
+    }
+
+    /// The same for `records` that lack these bytes; `gaps` are in order.
+    #[must_use]
+    pub fn around(self, gaps: &'a [Gap]) -> Self {
+        Self { gaps, ..self }
     }
 
     /// How many bytes the first batch needs, if the answer was too short for it.
@@ -120,10 +167,15 @@ impl<'a> Batches<'a> {
         let Some(needed) = self.announced_len()? else {
             return Ok(None);
         };
-        let Some((bytes, rest)) = self.rest.split_at_checked(needed) else {
+        let gap = self.next_gap();
+        let here = needed.saturating_sub(gap.map_or(0, |gap| gap.bytes));
+        let Some((bytes, rest)) = self.rest.split_at_checked(here) else {
             return Ok(self.end_cut(needed));
         };
-        let batch = Batch::parse(bytes)?;
+        let batch = match gap {
+            None => Batch::parse(bytes)?,
+            Some(gap) => Batch::parse_around(bytes, gap)?,
+        };
         let (base_offset, expected) = (batch.header.base_offset, self.next_offset);
         if base_offset < expected {
             return Err(BatchError::BaseOffset {
@@ -132,9 +184,20 @@ impl<'a> Batches<'a> {
             });
         }
         self.rest = rest;
+        self.taken += bytes.len();
         self.next_offset = batch.header.next_offset();
         self.begun = true;
         Ok(Some(batch))
+    }
+
+    /// What the batch at the front lacks.
+    fn next_gap(&mut self) -> Option<Gap> {
+        let (gap, later) = self.gaps.split_first()?;
+        if gap.header_at != self.taken {
+            return None;
+        }
+        self.gaps = later;
+        Some(*gap)
     }
 
     /// Bytes of the batch at the front, as far as its first bytes can be believed.

@@ -37,7 +37,7 @@ mod sealed;
 mod stamp;
 mod varint;
 
-pub use batches::{Batch, Batches};
+pub use batches::{Batch, Batches, Gap};
 pub use builder::BatchBuilder;
 pub use codec::{Codec, Packer, Unpacker};
 pub use crc::crc32c;

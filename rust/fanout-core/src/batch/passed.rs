@@ -18,16 +18,18 @@ pub struct PassedBatch {
     head: [u8; HEADER_LEN],
     header: BatchHeader,
     payload: Bytes,
+    absent: usize,
 }
 
 impl PassedBatch {
-    /// Signs `batch`, whose records are `payload`.
+    /// Signs `batch`, whose records are `payload`, behind those that the batch lacks.
     ///
     /// The caller has seen to it that a broker takes it: no control batch, no hole
     /// in its offsets, create time, no delete horizon.
     #[must_use]
     #[inline]
     pub fn new(batch: &Batch<'_>, payload: Bytes, signature: Signature) -> Self {
+        let absent = batch.gap().map_or(0, |gap| gap.bytes);
         let source = &batch.header;
         let mut header = BatchHeader {
             base_offset: 0,
@@ -42,31 +44,32 @@ impl PassedBatch {
         header.write(&mut head);
         let covered = &batch.bytes()[CRC_FROM..HEADER_LEN];
         let changed = crc32c(covered) ^ crc32c(&head[CRC_FROM..]);
-        header.crc = source.crc ^ shift(changed, payload.len());
+        header.crc = source.crc ^ shift(changed, absent + payload.len());
         header.write(&mut head);
         Self {
             head,
             header,
             payload,
+            absent,
         }
     }
 
-    /// Header and records, as they go to the broker one behind the other.
+    /// Header and records, as they go to the broker one behind the other; what the batch lacks belongs between them.
     #[must_use]
     pub fn slices(&self) -> [&[u8]; 2] {
         [&self.head, &self.payload]
     }
 
-    /// Bytes of the whole batch.
+    /// Bytes of the whole batch, those that it lacks too.
     #[must_use]
     pub fn len(&self) -> usize {
-        HEADER_LEN + self.payload.len()
+        HEADER_LEN + self.absent + self.payload.len()
     }
 
     /// Whether it holds no byte of a record.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.payload.is_empty()
+        self.absent == 0 && self.payload.is_empty()
     }
 
     /// Records in it: by so many the partition's next sequence is higher.

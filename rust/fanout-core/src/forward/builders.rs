@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::carried::{Broken, Carried};
-use super::outbox::Outbox;
+use super::outbox::{Load, Outbox};
 use super::plan::{ForwardLimits, Spreading, Stamping};
-use super::seam::{Interrupt, Produce, Step};
+use super::seam::{Fetched, Interrupt, Produce, Step};
 use super::stats::{Reason, Way};
 use crate::batch::{
     Batch, BatchBuilder, BatchError, Codec, Packer, PassedBatch, Record, RecordFlaw, Signature,
@@ -218,19 +216,24 @@ impl Builders {
     /// Sends a whole batch on to the emptiest target, behind the records that its builder holds.
     pub(super) fn pass<P: Produce>(
         &mut self,
-        (batch, payload): (&Batch<'_>, Bytes),
+        (batch, fetched): (&Batch<'_>, &Fetched),
         outbox: &mut Outbox<P>,
     ) -> Step<Carried> {
         let index = self.emptiest();
         if !self.targets[index].builder.is_empty() {
             self.post(index, outbox)?;
         }
+        let payload = fetched.records.slice_ref(batch.payload());
         let passed = PassedBatch::new(batch, payload, self.signature(index));
         let target = &mut self.targets[index];
         target.posted += passed.len() as u64;
         target.sequence = next_sequence(target.sequence, passed.record_count());
         let (first, next) = (batch.header.base_offset, batch.header.next_offset());
-        outbox.post(target.partition, passed, first)?;
+        let (load, reason) = match batch.gap().and_then(|gap| fetched.parked.of(gap)) {
+            None => (Load::Passed(passed), Reason::Whole),
+            Some(parked) => (Load::Parked(passed, parked.clone()), Reason::Unread),
+        };
+        outbox.post(target.partition, load, first)?;
         let mut tally = Tally::default();
         tally.add_range(self.at.partition, first, next);
         Ok(Carried {
@@ -238,7 +241,7 @@ impl Builders {
             stripped: 0,
             next,
             way: Way::Pass,
-            reason: Reason::Whole,
+            reason,
         })
     }
 

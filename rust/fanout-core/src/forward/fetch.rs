@@ -1,5 +1,7 @@
 //! Fetching one source partition from Kafka.
 
+mod parking;
+
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -9,14 +11,14 @@ use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::messages::{BrokerId, FetchRequest, FetchResponse};
 use uuid::Uuid;
 
-use super::seam::{Aborted, Fetch, Fetched, Interrupt, Step};
+use super::seam::{Aborted, Fetch, Fetched, Interrupt, ParkedPayloads, Step};
 use crate::cluster::ends::{offsets, Place};
 use crate::cluster::retry::judge;
 use crate::cluster::{Client, Failure, Use};
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::record::TopicPartition;
-use crate::wire::WireError;
+use crate::wire::{Pipes, WireError};
 
 /// With topic ids, so that a topic made again under the same name is noticed.
 const FETCH: RangeInclusive<i16> = 13..=16;
@@ -29,13 +31,16 @@ pub struct KafkaFetch {
     from: Source,
     asked: Option<Question>,
     sent: Option<Sent>,
+    pipes: Pipes,
 }
 
 /// Which partition is read, and how much at once.
 struct Source {
     at: TopicPartition,
     topic_id: Uuid,
-    fetch_bytes: i32,
+    fetch_bytes: usize,
+    /// Whether long payloads may be left in the kernel.
+    parks: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -49,6 +54,8 @@ struct Question {
 struct Sent {
     node: i32,
     version: i16,
+    /// Whether so little was asked for that a pipe holds its payloads.
+    parks: bool,
 }
 
 impl KafkaFetch {
@@ -64,10 +71,12 @@ impl KafkaFetch {
             from: Source {
                 at,
                 topic_id,
-                fetch_bytes: i32::try_from(fetch_bytes).unwrap_or(i32::MAX),
+                fetch_bytes,
+                parks: false,
             },
             asked: None,
             sent: None,
+            pipes: Pipes::default(),
         })
     }
 
@@ -89,6 +98,10 @@ impl KafkaFetch {
 }
 
 impl Fetch for KafkaFetch {
+    fn allow_parking(&mut self, allowed: bool) {
+        self.from.parks = allowed;
+    }
+
     fn ask(&mut self, offset: i64, wait: Duration) -> Step<()> {
         if let Some(unread) = self.sent.take() {
             // An answer nobody took: the connection is out of step with us.
@@ -107,7 +120,7 @@ impl Fetch for KafkaFetch {
         let Some(question) = self.asked.take() else {
             return Ok(Some(Fetched::default()));
         };
-        let from = &self.from;
+        let (from, pipes) = (&self.from, &mut self.pipes);
         let mut sent = self.sent.take();
         failpoint::reach("fetch-to-take");
         let fetched = self.client.retry(|client| {
@@ -115,7 +128,7 @@ impl Fetch for KafkaFetch {
                 Some(sent) => Some(sent),
                 None => from.send(client, question, question.wait)?,
             };
-            sent.map(|sent| from.receive(client, question, sent))
+            sent.map(|sent| from.receive(client, question, (sent, &mut *pipes)))
                 .transpose()
         })?;
         failpoint::reach("fetch-taken");
@@ -136,43 +149,61 @@ impl Source {
             return Err(Failure::Stop(self.replaced(question.offset)));
         }
         let leader = layout.leader(self.at.partition)?;
+        let connection = client.connection(leader.node, Use::Fetch)?;
+        if connection.rests(patience) {
+            return Ok(None);
+        }
+        let parks = self.parks && connection.can_pour();
+        let most = if parks {
+            parking::FETCH_BYTES
+        } else {
+            usize::MAX
+        };
+        let fetch_bytes = i32::try_from(self.fetch_bytes.min(most)).unwrap_or(i32::MAX);
         let partition = FetchPartition::default()
             .with_partition(self.at.partition)
             .with_current_leader_epoch(leader.epoch)
             .with_fetch_offset(question.offset)
-            .with_partition_max_bytes(self.fetch_bytes);
+            .with_partition_max_bytes(fetch_bytes);
         let request = FetchRequest::default()
             .with_replica_id(BrokerId(-1))
             .with_max_wait_ms(i32::try_from(question.wait.as_millis()).unwrap_or(i32::MAX))
             .with_min_bytes(1)
-            .with_max_bytes(self.fetch_bytes)
+            .with_max_bytes(fetch_bytes)
             .with_isolation_level(READ_COMMITTED)
             .with_session_epoch(-1)
             .with_topics(vec![FetchTopic::default()
                 .with_topic_id(self.topic_id)
                 .with_partitions(vec![partition])]);
         let node = leader.node;
-        let connection = client.connection(node, Use::Fetch)?;
-        if connection.rests(patience) {
-            return Ok(None);
-        }
         let version = connection.version_of::<FetchRequest>(&FETCH)?;
         if let Err(error) = connection.send(&request, version) {
             client.disconnect(node, Use::Fetch);
             return Err(error.into());
         }
-        Ok(Some(Sent { node, version }))
+        Ok(Some(Sent {
+            node,
+            version,
+            parks,
+        }))
     }
 
     fn receive(
         &self,
         client: &mut Client,
         question: Question,
-        sent: Sent,
+        (sent, pipes): (Sent, &mut Pipes),
     ) -> std::result::Result<Fetched, Failure> {
         let connection = client.connection(sent.node, Use::Fetch)?;
-        let answer = connection.receive::<FetchRequest>(sent.version);
-        let response: FetchResponse = answer.map_err(|error| {
+        // Without a pipe, which the system may refuse, payloads are read.
+        let pipe = sent.parks.then(|| pipes.lend().ok()).flatten();
+        let answer = if let Some(pipe) = &pipe {
+            parking::receive(connection, sent.version, pipe)
+        } else {
+            let answer = connection.receive::<FetchRequest>(sent.version);
+            answer.map(|response| (response, ParkedPayloads::default()))
+        };
+        let (response, parked): (FetchResponse, _) = answer.map_err(|error| {
             client.distrust(sent.node, Use::Fetch);
             match error {
                 // A negative length is no batch's: the stream is out of step.
@@ -192,7 +223,7 @@ impl Source {
             return Err(self.out_of_range(client, question.offset));
         }
         judge("Fetch", &subject, partition.error_code)?;
-        Ok(fetched(partition))
+        Ok(fetched(partition, parked))
     }
 
     /// Names exactly what is gone: a lane never jumps by itself.
@@ -248,7 +279,7 @@ impl Source {
     }
 }
 
-fn fetched(partition: PartitionData) -> Fetched {
+fn fetched(partition: PartitionData, parked: ParkedPayloads) -> Fetched {
     let aborted = partition.aborted_transactions.unwrap_or_default();
     let mut aborted: Vec<Aborted> = aborted
         .iter()
@@ -260,6 +291,7 @@ fn fetched(partition: PartitionData) -> Fetched {
     aborted.sort_unstable();
     Fetched {
         records: partition.records.unwrap_or_default(),
+        parked,
         aborted,
         last_stable: partition.last_stable_offset,
     }

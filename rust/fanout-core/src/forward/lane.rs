@@ -6,8 +6,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::carried::{Broken, Carried};
 pub use super::control::Control;
 use super::outbox::Outbox;
@@ -112,6 +110,8 @@ pub struct Lane<F, P, C> {
     stats: Arc<LaneStats>,
     rates: Arc<Rates>,
     delivery: Delivery,
+    /// Whether the transaction was given up, and nothing was committed since.
+    troubled: bool,
 }
 
 impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
@@ -137,6 +137,7 @@ impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
             stats,
             rates: Arc::default(),
             delivery: Delivery::ExactlyOnce,
+            troubled: false,
         }
     }
 
@@ -214,6 +215,7 @@ impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
     /// Becomes, or stays, the owner; then begins where the committed offset says.
     fn own(&mut self, already: bool) -> Step<()> {
         self.stats.set_state(State::Starting);
+        self.troubled = already;
         self.outbox.clear();
         if self.outbox.met_corruption() {
             self.spread.verify_passed();
@@ -270,7 +272,7 @@ impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
             // The next fetch is under way while this one is worked on.
             self.ask(next)?;
             self.note(&fetched, next);
-            if let Some(broken) = self.spread_all((&visible, &fetched.records), next)? {
+            if let Some(broken) = self.spread_all((&visible, &fetched), next)? {
                 self.finish()?;
                 return Err(Interrupt::Stop(broken.halted(&self.plan.at)));
             }
@@ -285,7 +287,17 @@ impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
             return Ok(());
         }
         let wait = self.transaction.time_left(self.clock.now()).min(IDLE_WAIT);
+        self.fetch.allow_parking(self.may_park());
         self.fetch.ask(offset, wait)
+    }
+
+    /// Whether payloads may go from socket to socket: what is lost on the way must be fetched again, with all of its
+    /// transaction. That must end well at times, and a lane that is held back would hold the broker's socket up.
+    fn may_park(&self) -> bool {
+        self.delivery == Delivery::ExactlyOnce
+            && !self.troubled
+            && self.rates.is_unlimited()
+            && self.spread.flows()
     }
 
     fn is_over(&self) -> Option<Outcome> {
@@ -304,7 +316,7 @@ impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
         };
         self.stats.set_state(state);
         self.stats.last_stable.store(fetched.last_stable, Relaxed);
-        let bytes = fetched.records.len() as u64;
+        let bytes = fetched.len() as u64;
         self.stats.bytes.fetch_add(bytes, Relaxed);
     }
 
@@ -312,7 +324,7 @@ impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
     /// and everything before it was carried.
     fn spread_all(
         &mut self,
-        (visible, fetched): (&[Visible<'_>], &Bytes),
+        (visible, fetched): (&[Visible<'_>], &Fetched),
         next: i64,
     ) -> Step<Option<Broken>> {
         let end = self.plan.end.unwrap_or(i64::MAX);

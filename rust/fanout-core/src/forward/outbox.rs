@@ -13,17 +13,19 @@
 //! 4. Base offsets of a target only grow. One that does not is a sequence used
 //!    twice, which the broker answers with success and drops: silent loss.
 
+mod convoy;
 mod parcel;
 mod resend;
 mod spares;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use convoy::Convoy;
 pub use parcel::Load;
 use parcel::Parcel;
 pub use spares::Spares;
 
-use super::seam::{Answer, Interrupt, Outgoing, Produce, Step};
+use super::seam::{Answer, Interrupt, Produce, Step};
 use super::verdict::{judge_answer, Verdict};
 use crate::cluster::producers::Producer;
 use crate::cluster::Failure;
@@ -49,6 +51,8 @@ pub struct Outbox<P> {
     budget: usize,
     request_bytes: usize,
     ready: BTreeMap<i32, VecDeque<Parcel>>,
+    /// Parked batches that wait for others; nothing is `ready` then.
+    convoy: Convoy,
     flying: BTreeMap<i32, VecDeque<Vec<Parcel>>>,
     posted: u64,
     /// Brokers that were sent anything since the transaction began.
@@ -74,6 +78,7 @@ impl<P: Produce> Outbox<P> {
             budget,
             request_bytes: REQUEST_BYTES.min(budget / REQUESTS_HELD),
             ready: BTreeMap::new(),
+            convoy: Convoy::default(),
             flying: BTreeMap::new(),
             posted: 0,
             asked: BTreeSet::new(),
@@ -149,6 +154,7 @@ impl<P: Produce> Outbox<P> {
         let asked: Vec<i32> = std::mem::take(&mut self.asked).into_iter().collect();
         self.produce.refresh(&asked);
         self.flying.clear();
+        self.convoy = Convoy::default();
         self.ready.clear();
         self.ready_bytes = 0;
         self.held_bytes = 0;
@@ -171,10 +177,14 @@ impl<P: Produce> Outbox<P> {
             first_offset,
             sent: false,
         };
-        self.ready.entry(target).or_default().push_back(parcel);
-        self.ready_bytes += size;
         self.held_bytes += size;
         self.transaction_bytes += size;
+        if parcel.load.is_parked() {
+            return self.post_parked(parcel);
+        }
+        self.send_convoy()?;
+        self.ready.entry(target).or_default().push_back(parcel);
+        self.ready_bytes += size;
         if self.ready_bytes >= self.request_bytes {
             // A second batch of a target waits for others: sent now, it would be a request by itself.
             self.dispatch_one_of_each()?;
@@ -193,6 +203,7 @@ impl<P: Produce> Outbox<P> {
     ///
     /// As [`Outbox::post`].
     pub fn dispatch(&mut self) -> Step<()> {
+        self.send_convoy()?;
         while self.ready_bytes > 0 {
             self.dispatch_one_of_each()?;
         }
@@ -290,7 +301,10 @@ impl<P: Produce> Outbox<P> {
             self.resends += u64::from(parcel.sent);
             parcel.sent = true;
         }
-        let batches: Vec<_> = parcels.iter().map(outgoing).collect();
+        let batches: Vec<_> = parcels
+            .iter()
+            .map(|parcel| parcel.load.outgoing(parcel.target))
+            .collect();
         self.produce.enlist(&batches)?;
         Ok(self.produce.send(node, &batches))
     }
@@ -378,21 +392,5 @@ impl<P: Produce> Outbox<P> {
             self.spares.give(buffer);
         }
         Ok(())
-    }
-}
-
-fn outgoing(parcel: &Parcel) -> Outgoing<'_> {
-    Outgoing {
-        target: parcel.target,
-        slices: parcel.load.slices(),
-    }
-}
-
-/// What there is to say before trying again; a failure that no try cures ends the lane.
-fn reason_of(failure: Failure) -> Step<String> {
-    match failure {
-        Failure::Stop(error) => Err(Interrupt::Stop(error)),
-        Failure::Missing(error) => Ok(error.to_string()),
-        Failure::Wait(reason) | Failure::Stale(reason) => Ok(reason),
     }
 }

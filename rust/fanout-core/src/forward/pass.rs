@@ -17,7 +17,11 @@ pub(super) struct Passing {
     most_bytes: usize,
     /// See [`ForwardLimits::merge_below_bytes`].
     merge_below_bytes: usize,
+    /// See [`ForwardLimits::flow_from_bytes`].
+    flow_from_bytes: usize,
     merges: bool,
+    /// Whether the last fetch brought long batches, all of which could pass.
+    flows: bool,
     verifies: bool,
 }
 
@@ -27,7 +31,9 @@ impl Passing {
             how,
             most_bytes: usize::MAX,
             merge_below_bytes: limits.merge_below_bytes,
+            flow_from_bytes: limits.flow_from_bytes,
             merges: false,
+            flows: false,
             verifies: false,
         }
     }
@@ -71,7 +77,17 @@ impl Passing {
             below
         };
         let total: usize = headers().map(BatchHeader::total_len).sum();
-        self.merges = total / headers().count() < bound;
+        let mean = total / headers().count();
+        self.merges = mean < bound;
+        self.flows = mean >= self.flow_from_bytes && {
+            let anywhere = (i64::MIN, i64::MAX);
+            headers().all(|header| self.obstacle(header, anywhere).is_none())
+        };
+    }
+
+    /// Whether what comes next will pass, so that its payloads need not come into memory.
+    pub(super) fn flows(&self) -> bool {
+        self.flows && !self.verifies
     }
 
     /// Why a batch within `[from, end)` cannot pass; `None` if it can.

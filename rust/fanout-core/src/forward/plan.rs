@@ -92,6 +92,9 @@ pub struct ForwardPlan {
     pub rates: RateLimits,
 }
 
+/// Shorter batches are read: that takes fewer calls than to have the kernel move each of them.
+pub const FLOW_FROM_BYTES: usize = 32 * 1024;
+
 /// Bounds of one lane. Bytes, unless the name says ms.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForwardLimits {
@@ -104,6 +107,8 @@ pub struct ForwardLimits {
     /// Source batches that could pass are merged where their mean is below it; a sixteenth of it where
     /// they are packed. 0: never.
     pub merge_below_bytes: usize,
+    /// Payloads of batches that pass stay in the kernel where the batches' mean is so much, at least: see [`FLOW_FROM_BYTES`].
+    pub flow_from_bytes: usize,
     /// A transaction ends at this size.
     pub transaction_bytes: usize,
     /// A transaction ends at this age.
@@ -262,6 +267,7 @@ mod tests {
             batch_bytes: 64 << 10,
             grown_batch_bytes: 256 << 10,
             merge_below_bytes: 16 << 10,
+            flow_from_bytes: FLOW_FROM_BYTES,
             transaction_bytes: 32 << 20,
             transaction_ms: 500,
             lane_memory_bytes: 64 << 20,

@@ -22,6 +22,7 @@ use crate::cluster::retry::judge;
 use crate::cluster::{Client, Failure, Use};
 use crate::error::Error;
 use crate::failpoint;
+use crate::wire::Piece;
 
 /// Outside transactions every version of Kafka 3.7 and newer will do.
 const PRODUCE_PLAIN: RangeInclusive<i16> = 9..=13;
@@ -155,7 +156,7 @@ impl Produce for KafkaProduce {
         let mut framing = std::mem::take(&mut self.framing);
         let cuts = frame(&mut framing, (id, timeout_ms, topic), batches);
         failpoint::reach("produce-to-send");
-        let sent = connection.send_parts::<ProduceRequest>(version, &parts(&framing, &cuts));
+        let sent = connection.send_pieces::<ProduceRequest>(version, &pieces(&framing, &cuts));
         failpoint::reach("produce-sent");
         self.framing = framing;
         sent.map_err(|error| {
@@ -245,7 +246,7 @@ impl KafkaProduce {
 /// Where bytes go between two stretches of framing: their place in `framing`, and they.
 struct Cut<'a> {
     at: usize,
-    bytes: &'a [u8],
+    piece: Piece<'a>,
 }
 
 /// How a request names its topic.
@@ -276,15 +277,20 @@ fn frame<'a>(
     }
     uvarint(framing, batches.len() + 1);
     let mut cuts = Vec::with_capacity(batches.len());
-    for &Outgoing { target, slices } in batches {
-        framing.extend_from_slice(&target.to_be_bytes());
-        uvarint(framing, slices[0].len() + slices[1].len() + 1);
-        for bytes in slices {
-            if bytes.len() < COPIED_BELOW {
-                framing.extend_from_slice(bytes);
-            } else {
-                let at = framing.len();
-                cuts.push(Cut { at, bytes });
+    for batch in batches {
+        framing.extend_from_slice(&batch.target.to_be_bytes());
+        uvarint(framing, batch.len() + 1);
+        let [head, tail] = batch.slices.map(Piece::Bytes);
+        let parked = batch.parked.map(Piece::Parked);
+        for piece in [Some(head), parked, Some(tail)].into_iter().flatten() {
+            match piece {
+                Piece::Bytes(bytes) if bytes.len() < COPIED_BELOW => {
+                    framing.extend_from_slice(bytes);
+                }
+                Piece::Bytes(_) | Piece::Parked(_) => {
+                    let at = framing.len();
+                    cuts.push(Cut { at, piece });
+                }
             }
         }
         framing.push(0);
@@ -294,16 +300,16 @@ fn frame<'a>(
     cuts
 }
 
-fn parts<'a>(framing: &'a [u8], cuts: &[Cut<'a>]) -> Vec<&'a [u8]> {
-    let mut parts = Vec::with_capacity(2 * cuts.len() + 1);
+fn pieces<'a>(framing: &'a [u8], cuts: &[Cut<'a>]) -> Vec<Piece<'a>> {
+    let mut pieces = Vec::with_capacity(2 * cuts.len() + 1);
     let mut from = 0;
     for cut in cuts {
-        parts.push(&framing[from..cut.at]);
-        parts.push(cut.bytes);
+        pieces.push(Piece::Bytes(&framing[from..cut.at]));
+        pieces.push(cut.piece);
         from = cut.at;
     }
-    parts.push(&framing[from..]);
-    parts
+    pieces.push(Piece::Bytes(&framing[from..]));
+    pieces
 }
 
 fn compact_string(out: &mut Vec<u8>, text: &str) {
@@ -346,8 +352,13 @@ mod tests {
         let (small, large) = (vec![1_u8; 100], vec![2_u8; 5000]);
         let (small, large) = (Bytes::from(small), Bytes::from(large));
         let mut framing = Vec::new();
-        let batches = [(3, [&[], &small[..]]), (130, [&large[..61], &large[61..]])]
-            .map(|(target, slices)| Outgoing { target, slices });
+        let batches = [(3, [&[], &small[..]]), (130, [&large[..61], &large[61..]])].map(
+            |(target, slices)| Outgoing {
+                target,
+                slices,
+                parked: None,
+            },
+        );
         let id = Uuid::from_u128(7);
         let by_name = Named::ByName("orders");
         let lane = Some("fanout.g.t.0");
@@ -360,7 +371,13 @@ mod tests {
             (13, Named::ById(id), None),
         ] {
             let cuts = frame(&mut framing, (transactional_id, 30_000, topic), &batches);
-            let mut body = Bytes::from(parts(&framing, &cuts).concat());
+            let whole = pieces(&framing, &cuts)
+                .into_iter()
+                .map(|piece| match piece {
+                    Piece::Bytes(bytes) => bytes,
+                    Piece::Parked(_) => panic!("nothing was parked"),
+                });
+            let mut body = Bytes::from(whole.collect::<Vec<_>>().concat());
 
             let request = ProduceRequest::decode(&mut body, version).expect("well framed");
 

@@ -40,6 +40,12 @@ impl Rates {
         }
     }
 
+    /// Whether nothing is ever held back.
+    #[must_use]
+    pub fn is_unlimited(&self) -> bool {
+        self.records.is_none() && self.bytes.is_none()
+    }
+
     /// Pays for so many records and bytes; they may be carried from the moment returned on.
     #[must_use]
     pub fn pay(&self, records: u64, bytes: u64, now: Instant) -> Instant {

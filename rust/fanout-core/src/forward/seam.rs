@@ -4,14 +4,17 @@
 //! lane (a leader moved, a coordinator loads) happen behind them; what they
 //! raise is what the lane itself must answer.
 
+use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::batch::Gap;
 use crate::cluster::groups::Committed;
 use crate::cluster::producers::Producer;
 use crate::cluster::Failure;
 use crate::error::Error;
+use crate::wire::Parked;
 
 /// Why a step of a lane did not succeed, and what the lane does about it.
 #[derive(Debug)]
@@ -36,10 +39,60 @@ impl From<Error> for Interrupt {
 pub struct Fetched {
     /// Whole batches, the last perhaps cut; the first may begin before the offset asked for.
     pub records: Bytes,
+    /// What was left in the kernel of them.
+    pub parked: ParkedPayloads,
     /// Transactions of this range that were aborted.
     pub aborted: Vec<Aborted>,
     /// No transaction below it is open.
     pub last_stable: i64,
+}
+
+/// Payloads of a fetch that wait in pipes, by what the fetched bytes lack for it.
+#[derive(Debug, Clone, Default)]
+pub struct ParkedPayloads {
+    gaps: Vec<Gap>,
+    parked: Vec<Parked>,
+}
+
+impl ParkedPayloads {
+    /// The payload of the batch whose header stands at `header_at`, as far as it is parked. Comes behind those before it.
+    pub fn push(&mut self, header_at: usize, parked: Parked) {
+        self.gaps.push(Gap {
+            header_at,
+            bytes: parked.len(),
+        });
+        self.parked.push(parked);
+    }
+
+    /// What the fetched bytes lack.
+    #[must_use]
+    pub fn gaps(&self) -> &[Gap] {
+        &self.gaps
+    }
+
+    /// What fills `gap`.
+    #[must_use]
+    pub fn of(&self, gap: Gap) -> Option<&Parked> {
+        let found = self
+            .gaps
+            .binary_search_by_key(&gap.header_at, |gap| gap.header_at);
+        found.ok().map(|index| &self.parked[index])
+    }
+}
+
+impl Fetched {
+    /// Bytes that came, parked ones too.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        let parked = self.parked.gaps.iter().map(|gap| gap.bytes);
+        self.records.len() + parked.sum::<usize>()
+    }
+
+    /// Whether none came.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 /// An aborted transaction: skip the producer's transactional batches from this offset to its marker.
@@ -53,6 +106,10 @@ pub struct Aborted {
 
 /// Reads one source partition.
 pub trait Fetch {
+    /// Whether the payloads of long batches may be left in the kernel, from the next question on. Whoever allows it can
+    /// send them on once; a source that knows no other way than memory goes on as before.
+    fn allow_parking(&mut self, _allowed: bool) {}
+
     /// Sends the question for `offset` on; the broker may wait for records up to `wait`. Does not wait itself.
     ///
     /// # Errors
@@ -89,6 +146,38 @@ pub struct Outgoing<'a> {
     pub target: i32,
     /// Its bytes, in two stretches: of a batch that passes, our header and the source's records.
     pub slices: [&'a [u8]; 2],
+    /// What belongs between the two and never came into our memory. It can be sent once.
+    pub parked: Option<&'a Parked>,
+}
+
+impl Outgoing<'_> {
+    /// Bytes of the whole batch.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        let [head, tail] = self.slices;
+        head.len() + self.parked.map_or(0, Parked::len) + tail.len()
+    }
+
+    /// Whether it has no bytes, which no batch has.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Its bytes in one stretch: a parked one is taken for it.
+    ///
+    /// # Errors
+    ///
+    /// If it was taken before.
+    pub fn read(&self) -> io::Result<Vec<u8>> {
+        let parked = self
+            .parked
+            .map(Parked::read)
+            .transpose()?
+            .unwrap_or_default();
+        let [head, tail] = self.slices;
+        Ok([head, &parked, tail].concat())
+    }
 }
 
 /// Writes to the target partitions: one request in, one answer out, in order, per node.

@@ -1,15 +1,13 @@
 //! From a source batch to the target's builders: walk, route, splice.
 
-use bytes::Bytes;
-
 use super::builders::Builders;
 use super::carried::{Broken, Carried};
 use super::outbox::Outbox;
 use super::pass::Passing;
 use super::plan::{ForwardLimits, Spreading};
-use super::seam::{Produce, Step};
+use super::seam::{Fetched, Interrupt, Produce, Step};
 use super::visible::Visible;
-use crate::batch::{Batch, BatchError, Unpacker};
+use crate::batch::{Batch, BatchError, Unpacker, HEADER_LEN};
 use crate::cluster::producers::Producer as Owner;
 use crate::failpoint;
 use crate::record::TopicPartition;
@@ -75,13 +73,18 @@ impl Spread {
         self.passing.look_at(visible);
     }
 
+    /// Whether what comes next will travel whole, so that nobody here has to see it.
+    pub(super) fn flows(&self) -> bool {
+        self.passing.flows()
+    }
+
     /// Sends `batch`, which lies in `fetched`, on whole, or spreads its records within `bounds`
     /// over the builders; full ones are posted.
     ///
     /// The inner result tells a broken batch, up to which everything was carried.
     pub(super) fn batch<P: Produce>(
         &mut self,
-        (batch, fetched): (&Batch<'_>, &Bytes),
+        (batch, fetched): (&Batch<'_>, &Fetched),
         bounds: (i64, i64),
         outbox: &mut Outbox<P>,
     ) -> Step<Result<Carried, Broken>> {
@@ -95,18 +98,23 @@ impl Spread {
             if let Err(error) = self.passing.check(batch) {
                 return broken(error);
             }
-            let payload = fetched.slice_ref(batch.payload());
-            return Ok(Ok(self.builders.pass((batch, payload), outbox)?));
+            return Ok(Ok(self.builders.pass((batch, fetched), outbox)?));
+        };
+        let whole = whole(batch, fetched, outbox)?;
+        let batch = match whole.as_deref().map(Batch::parse) {
+            None => *batch,
+            Some(Ok(batch)) => batch,
+            Some(Err(error)) => return broken(error),
         };
         self.builders.pack_as(header.codec(), outbox)?;
         let payload = batch
             .verify_crc()
-            .and_then(|()| self.unpacker.unpack(batch));
+            .and_then(|()| self.unpacker.unpack(&batch));
         match payload {
             Ok(payload) => {
                 let carried = Carried::opened(header, reason);
                 self.builders
-                    .walk((batch, payload), bounds, carried, outbox)
+                    .walk((&batch, payload), bounds, carried, outbox)
             }
             Err(error) => broken(error),
         }
@@ -120,4 +128,21 @@ impl Spread {
     pub fn post_all<P: Produce>(&mut self, outbox: &mut Outbox<P>) -> Step<()> {
         self.builders.post_all(outbox)
     }
+}
+
+/// The bytes of a batch that lacks some: those before it in its pipe are sent first. `None` if all are here.
+fn whole<P: Produce>(
+    batch: &Batch<'_>,
+    fetched: &Fetched,
+    outbox: &mut Outbox<P>,
+) -> Step<Option<Vec<u8>>> {
+    let Some(parked) = batch.gap().and_then(|gap| fetched.parked.of(gap)) else {
+        return Ok(None);
+    };
+    outbox.dispatch()?;
+    let parked = parked
+        .read()
+        .map_err(|error| Interrupt::Renew(error.to_string()))?;
+    let (head, tail) = batch.bytes().split_at(HEADER_LEN);
+    Ok(Some([head, &parked, tail].concat()))
 }

@@ -34,6 +34,8 @@ impl Way {
 pub enum Reason {
     /// Nothing stood in the way of passing it.
     Whole,
+    /// The same, and its payload went from socket to socket within the kernel: nobody here has read it.
+    Unread,
     /// Its records go to several targets.
     Spread,
     /// Each record gets an origin header.
@@ -53,8 +55,9 @@ pub enum Reason {
 }
 
 impl Reason {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Whole,
+        Self::Unread,
         Self::Spread,
         Self::Origin,
         Self::Codec,
@@ -70,6 +73,7 @@ impl Reason {
     pub fn name(self) -> &'static str {
         match self {
             Self::Whole => "whole",
+            Self::Unread => "unread",
             Self::Spread => "spread",
             Self::Origin => "origin",
             Self::Codec => "codec",

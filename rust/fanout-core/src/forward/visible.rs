@@ -25,7 +25,7 @@ pub(super) fn visible_batches(
     let mut hidden = Hidden::of(&fetched.aborted);
     let mut visible = Vec::new();
     let mut next = position;
-    let mut batches = Batches::new(&fetched.records, limit_bytes);
+    let mut batches = Batches::new(&fetched.records, limit_bytes).around(fetched.parked.gaps());
     for batch in batches.by_ref() {
         let batch = match batch {
             Ok(batch) => batch,

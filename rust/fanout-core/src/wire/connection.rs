@@ -1,17 +1,21 @@
 //! Requests out and answers back over one stream.
 
+mod answer;
+
 use std::collections::VecDeque;
-use std::io::{self, IoSlice};
+use std::io;
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
+pub use answer::OpenAnswer;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, RequestHeader, ResponseHeader};
-use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
+use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, RequestHeader};
+use kafka_protocol::protocol::{Encodable, HeaderVersion, Request, StrBytes};
 
-use super::patience::{write_all_vectored, Patience, TICK};
-use super::probe::{was_hung_up, Speech};
-use super::shape::{decode, walk, Answered, Part};
+use super::patience::{Patience, TICK};
+use super::piece::{write_all, Piece};
+use super::probe::was_hung_up;
+use super::shape::{decode, Answered};
 use super::throttle::{Throttle, Throttled};
 use super::token::fresh_for;
 use super::versions::{name, Versions};
@@ -209,18 +213,18 @@ impl Connection {
         self.finish::<R>(version, &[])
     }
 
-    /// Sends a body that was framed by hand, its parts written one behind the other without a copy.
+    /// Sends a body that was framed by hand, its pieces written one behind the other without a copy.
     ///
     /// # Errors
     ///
     /// If the stream fails.
-    pub fn send_parts<R: Request>(
+    pub fn send_pieces<R: Request>(
         &mut self,
         version: i16,
-        parts: &[&[u8]],
+        pieces: &[Piece<'_>],
     ) -> Result<(), WireError> {
         self.begin::<R>(version)?;
-        self.finish::<R>(version, parts)
+        self.finish::<R>(version, pieces)
     }
 
     /// Waits for the oldest answer owed, which must be one to an `R` sent in `version`.
@@ -235,8 +239,12 @@ impl Connection {
         self.decode::<R>(&mut body, version)
     }
 
-    /// Walks the answer before room is made for what it announces.
-    fn decode<R: Answered>(
+    /// Reads the body of an answer to an `R`: walks it before room is made for what it announces.
+    ///
+    /// # Errors
+    ///
+    /// If it is none.
+    pub fn decode<R: Answered>(
         &mut self,
         body: &mut Bytes,
         version: i16,
@@ -271,16 +279,16 @@ impl Connection {
             .map_err(|error| self.broken(format!("request header not encoded: {error}")))
     }
 
-    fn finish<R: Request>(&mut self, version: i16, parts: &[&[u8]]) -> Result<(), WireError> {
-        let length = self.out.len() - 4 + parts.iter().map(|part| part.len()).sum::<usize>();
+    fn finish<R: Request>(&mut self, version: i16, body: &[Piece<'_>]) -> Result<(), WireError> {
+        let length = self.out.len() - 4 + body.iter().map(Piece::len).sum::<usize>();
         let length = i32::try_from(length)
             .map_err(|_| self.broken(format!("a request of {length} bytes cannot be framed")))?;
         self.out[..4].copy_from_slice(&length.to_be_bytes());
-        let mut slices = Vec::with_capacity(parts.len() + 1);
-        slices.push(IoSlice::new(&self.out));
-        slices.extend(parts.iter().map(|part| IoSlice::new(part)));
+        let mut pieces = Vec::with_capacity(body.len() + 1);
+        pieces.push(Piece::Bytes(&self.out));
+        pieces.extend(body);
         let patience = Patience::of(&self.settings);
-        write_all_vectored(&mut *self.transport, &mut slices, &patience)
+        write_all(&mut *self.transport, &pieces, &patience)
             .map_err(|source| WireError::of(&self.address, source))?;
         self.last_used = Instant::now();
         self.owed.push_back(Owed {
@@ -288,64 +296,6 @@ impl Connection {
             header_version: R::Response::header_version(version),
         });
         self.next_correlation = self.next_correlation.wrapping_add(1);
-        Ok(())
-    }
-
-    fn receive_body(&mut self) -> Result<Bytes, WireError> {
-        let Some(owed) = self.owed.pop_front() else {
-            return Err(self.broken("an answer is awaited that was never asked for".to_owned()));
-        };
-        let mut body = self.read_frame()?;
-        let shape = [Part::Fixed(4), Part::Tags(&[])];
-        let fields = if owed.header_version < 1 { 1 } else { 2 };
-        walk(&shape[..fields], &body)
-            .map_err(|problem| self.broken(format!("answer's header not decoded: {problem}")))?;
-        let header = ResponseHeader::decode(&mut body, owed.header_version)
-            .map_err(|error| self.broken(format!("answer's header not decoded: {error}")))?;
-        if header.correlation_id != owed.correlation {
-            return Err(self.broken(format!(
-                "answer {} came where {} was owed",
-                header.correlation_id, owed.correlation
-            )));
-        }
-        Ok(body)
-    }
-
-    fn read_frame(&mut self) -> Result<Bytes, WireError> {
-        let patience = Patience::of(&self.settings);
-        let mut prefix = [0; 4];
-        self.read_exact(&mut prefix, &patience)?;
-        let announced = i32::from_be_bytes(prefix);
-        let length = usize::try_from(announced).unwrap_or(usize::MAX);
-        if length < 4 || length > self.settings.max_answer_bytes {
-            if let Some(speech) = Speech::of(&prefix) {
-                let refusal = speech.refusal();
-                return Err(self.refused(refusal.problem, &refusal.remedy));
-            }
-            return Err(WireError::TooLong {
-                address: self.address.clone(),
-                announced,
-                allowed: self.settings.max_answer_bytes,
-            });
-        }
-        let mut frame = self.settings.frames.lend(length);
-        self.read_exact(frame.as_mut(), &patience)?;
-        self.last_used = Instant::now();
-        Ok(frame.into_bytes())
-    }
-
-    fn read_exact(&mut self, mut buffer: &mut [u8], patience: &Patience) -> Result<(), WireError> {
-        while !buffer.is_empty() {
-            let step = match self.transport.read(buffer) {
-                Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(read) => {
-                    buffer = &mut buffer[read..];
-                    patience.check()
-                }
-                Err(error) => patience.allows(error),
-            };
-            step.map_err(|source| WireError::of(&self.address, source))?;
-        }
         Ok(())
     }
 

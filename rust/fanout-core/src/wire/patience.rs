@@ -1,9 +1,9 @@
 //! How long a read or write may take, and whether anybody still waits for it.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::time::{Duration, Instant};
 
-use super::{Cancel, ConnectionSettings, Transport};
+use super::{Cancel, ConnectionSettings};
 
 /// How often a waiting read or write looks up to see whether anybody still waits for it.
 pub(super) const TICK: Duration = Duration::from_millis(250);
@@ -38,25 +38,4 @@ impl Patience {
             _ => Err(error),
         }
     }
-}
-
-/// Writes every byte of `slices`; like the standard library's, which is not stable yet.
-pub(super) fn write_all_vectored(
-    stream: &mut dyn Transport,
-    mut slices: &mut [IoSlice<'_>],
-    patience: &Patience,
-) -> io::Result<()> {
-    IoSlice::advance_slices(&mut slices, 0);
-    while !slices.is_empty() {
-        match stream.write_vectored(slices) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => IoSlice::advance_slices(&mut slices, written),
-            Err(error) => patience.allows(error)?,
-        }
-    }
-    // TLS takes bytes in before it has sent them.
-    while let Err(error) = stream.flush() {
-        patience.allows(error)?;
-    }
-    Ok(())
 }

@@ -4,6 +4,7 @@ use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
+use super::pipe::Socket;
 use super::probe::{self, Speech};
 use super::{Address, Refusal};
 
@@ -15,6 +16,11 @@ pub trait Transport: Read + Write + Send {
     ///
     /// If the operating system refuses.
     fn set_timeout(&self, timeout: Duration) -> io::Result<()>;
+
+    /// The socket, where the stream's bytes are the socket's own: a pipe may lead into it and out of it.
+    fn socket(&self) -> Option<Socket<'_>> {
+        None
+    }
 }
 
 /// How a connection comes to be.
@@ -40,6 +46,12 @@ impl Transport for TcpStream {
     fn set_timeout(&self, timeout: Duration) -> io::Result<()> {
         self.set_read_timeout(Some(timeout))?;
         self.set_write_timeout(Some(timeout))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn socket(&self) -> Option<Socket<'_>> {
+        use std::os::fd::AsFd;
+        Some(self.as_fd())
     }
 }
 

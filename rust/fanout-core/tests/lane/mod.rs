@@ -99,6 +99,7 @@ pub(crate) fn run_with<C: Commit>(
         batch_bytes: 1024,
         grown_batch_bytes: 1024,
         merge_below_bytes: 4 << 10,
+        flow_from_bytes: 4 << 10,
         transaction_bytes: 6 << 10,
         transaction_ms: 500,
         lane_memory_bytes: 1 << 20,

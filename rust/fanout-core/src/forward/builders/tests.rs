@@ -81,6 +81,7 @@ fn posted(targets: i32, lanes: usize) -> Vec<(i32, Vec<u8>)> {
         batch_bytes: 1 << 10,
         grown_batch_bytes: 4 << 10,
         merge_below_bytes: 0,
+        flow_from_bytes: 0,
         transaction_bytes: 1 << 20,
         transaction_ms: 500,
         lane_memory_bytes: 1 << 20,

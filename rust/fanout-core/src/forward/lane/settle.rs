@@ -80,7 +80,8 @@ impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
         self.outbox.dispatch()
     }
 
-    fn note_commit(&self, position: i64) {
+    fn note_commit(&mut self, position: i64) {
+        self.troubled = false;
         self.stats.position.store(position, Relaxed);
         self.stats.resends.store(self.outbox.resends(), Relaxed);
         self.stats.commits.fetch_add(1, Relaxed);

@@ -10,6 +10,7 @@ mod offsets;
 mod store;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,11 +21,15 @@ pub use store::Fault;
 use store::{leads, Fate, Store, NOT_LEADER};
 
 use super::protocol::Protocol;
-use super::seam::{Aborted, Answer, Commit, Fetch, Fetched, Interrupt, Outgoing, Produce, Step};
+use super::seam::{
+    Aborted, Answer, Commit, Fetch, Fetched, Interrupt, Outgoing, ParkedPayloads, Produce, Step,
+};
+use crate::batch::{Batch, HEADER_LEN};
 use crate::cluster::groups::Committed;
 use crate::cluster::producers::{fenced, Producer};
 use crate::cluster::Failure;
 use crate::error::Error;
+use crate::wire::Pipes;
 
 /// A cluster of one source partition and some target partitions. Clones share it.
 #[derive(Debug, Clone, Default)]
@@ -104,10 +109,12 @@ impl MemoryCluster {
 }
 
 /// The source partition.
-#[derive(Debug)]
 pub struct MemoryFetch {
     cluster: MemoryCluster,
     asked: Option<i64>,
+    /// Whether payloads are left in pipes, which are real ones.
+    parks: bool,
+    pipes: Pipes,
 }
 
 /// The target partitions.
@@ -134,6 +141,8 @@ impl MemoryCluster {
         let fetch = MemoryFetch {
             cluster: self.clone(),
             asked: None,
+            parks: false,
+            pipes: Pipes::default(),
         };
         let produce = MemoryProduce {
             cluster: self.clone(),
@@ -149,6 +158,10 @@ impl MemoryCluster {
 }
 
 impl Fetch for MemoryFetch {
+    fn allow_parking(&mut self, allowed: bool) {
+        self.parks = allowed;
+    }
+
     fn ask(&mut self, offset: i64, _wait: Duration) -> Step<()> {
         self.asked = Some(offset);
         Ok(())
@@ -168,18 +181,38 @@ impl Fetch for MemoryFetch {
             }));
         }
         let batches = store.source.iter().filter(|(next, _)| *next > offset);
-        let records: Vec<u8> = batches
-            .take(store.fetch_batches)
-            .flat_map(|(_, bytes)| bytes.iter().copied())
-            .collect();
+        let parks = self.parks && store.aborted.is_empty();
+        let pipe = parks.then(|| self.pipes.lend()).transpose();
+        let pipe = pipe.map_err(|error| unparked(&error))?;
+        let mut records = Vec::new();
+        let mut parked = ParkedPayloads::default();
+        for (_, bytes) in batches.take(store.fetch_batches) {
+            let is_plain = Batch::parse(bytes).is_ok_and(|batch| !batch.header.is_control());
+            let (header, payload) = bytes.split_at(HEADER_LEN.min(bytes.len()));
+            match &pipe {
+                Some(pipe) if is_plain => {
+                    let stretch = pipe.park(payload).map_err(|error| unparked(&error))?;
+                    parked.push(records.len(), stretch);
+                    records.extend_from_slice(header);
+                }
+                _ => records.extend_from_slice(bytes),
+            }
+        }
         // A broker lists the transactions that reach into what it serves, no others.
         let aborted = store.aborted.iter().filter(|(_, marker)| *marker >= offset);
         Ok(Some(Fetched {
             records: Bytes::from(records),
+            parked,
             aborted: aborted.map(|(transaction, _)| *transaction).collect(),
             last_stable: store.source.last().map_or(0, |(next, _)| *next),
         }))
     }
+}
+
+fn unparked(error: &io::Error) -> Interrupt {
+    Interrupt::Stop(Error::Unreachable {
+        reason: format!("not parked: {error}"),
+    })
 }
 
 impl Produce for MemoryProduce {
@@ -210,12 +243,17 @@ impl Produce for MemoryProduce {
         let mut store = self.cluster.store();
         let fault = store.produce_fault(batches);
         let mut answers = Vec::new();
-        for &Outgoing { target, slices } in batches {
+        for batch in batches {
+            // A request that is refused was read, too.
+            let bytes = batch
+                .read()
+                .map_err(|error| Failure::Stale(error.to_string()))?;
+            let target = batch.target;
             let (code, base_offset) = match fault {
                 Some(Fault::ProduceCode(code)) => (code, -1),
                 Some(Fault::ProduceAt(_, wanted, code)) if wanted == target => (code, -1),
                 _ if leads(store.even_leader, target) != node => (NOT_LEADER, -1),
-                _ => store.append(target, &slices.concat()),
+                _ => store.append(target, &bytes),
             };
             answers.push(Answer {
                 target,

@@ -1,6 +1,8 @@
 //! A batch on its way, with its target and its place in the order of posting.
 
+use super::super::seam::Outgoing;
 use crate::batch::{PassedBatch, SealedBatch};
+use crate::wire::Parked;
 
 /// A batch to be produced: built by us, or a source batch that passes.
 #[derive(Debug)]
@@ -9,15 +11,23 @@ pub enum Load {
     Built(SealedBatch),
     /// A source batch with another header.
     Passed(PassedBatch),
+    /// The same, with what was left of it in the kernel: it can be sent once.
+    Parked(PassedBatch, Parked),
 }
 
 impl Load {
-    /// Its bytes, in two stretches.
+    /// As it goes to `target`.
     #[must_use]
-    pub fn slices(&self) -> [&[u8]; 2] {
-        match self {
-            Self::Built(sealed) => [&[], sealed.bytes()],
-            Self::Passed(passed) => passed.slices(),
+    pub(super) fn outgoing(&self, target: i32) -> Outgoing<'_> {
+        let (slices, parked) = match self {
+            Self::Built(sealed) => ([&[], sealed.bytes()], None),
+            Self::Passed(passed) => (passed.slices(), None),
+            Self::Parked(passed, parked) => (passed.slices(), Some(parked)),
+        };
+        Outgoing {
+            target,
+            slices,
+            parked,
         }
     }
 
@@ -26,7 +36,7 @@ impl Load {
     pub fn len(&self) -> usize {
         match self {
             Self::Built(sealed) => sealed.bytes().len(),
-            Self::Passed(passed) => passed.len(),
+            Self::Passed(passed) | Self::Parked(passed, _) => passed.len(),
         }
     }
 
@@ -38,14 +48,19 @@ impl Load {
 
     /// Whether nobody on this side has compared its checksum with its bytes.
     pub(super) fn is_unchecked(&self) -> bool {
-        matches!(self, Self::Passed(_))
+        !matches!(self, Self::Built(_))
+    }
+
+    /// Whether it can be sent once only.
+    pub(super) fn is_parked(&self) -> bool {
+        matches!(self, Self::Parked(..))
     }
 
     /// Its buffer, where it is ours to use again.
     pub(super) fn into_buffer(self) -> Option<Vec<u8>> {
         match self {
             Self::Built(sealed) => Some(sealed.into_buffer()),
-            Self::Passed(_) => None,
+            Self::Passed(_) | Self::Parked(..) => None,
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::super::seam::{Produce, Step};
-use super::{reason_of, Outbox, Parcel};
+use super::super::seam::{Interrupt, Produce, Step};
+use super::{Outbox, Parcel};
 use crate::cluster::Failure;
 
 impl<P: Produce> Outbox<P> {
@@ -16,6 +16,7 @@ impl<P: Produce> Outbox<P> {
 
     /// Drains what is in flight, then sends everything unacknowledged again, in order, one request at a time.
     pub(super) fn recover(&mut self, mut unsent: Vec<Parcel>, reason: String) -> Step<()> {
+        self.give_up_parked(&unsent, &reason)?;
         tracing::debug!(source = %self.source, %reason, "sending again");
         while let Some((node, requests)) = self.flying.pop_first() {
             let mut requests = requests.into_iter();
@@ -83,5 +84,14 @@ impl<P: Produce> Outbox<P> {
                     .leader(parcel.target)
                     .is_ok_and(|leader| leader == node)
         })
+    }
+}
+
+/// What there is to say before trying again; a failure that no try cures ends the lane.
+pub(super) fn reason_of(failure: Failure) -> Step<String> {
+    match failure {
+        Failure::Stop(error) => Err(Interrupt::Stop(error)),
+        Failure::Missing(error) => Ok(error.to_string()),
+        Failure::Wait(reason) | Failure::Stale(reason) => Ok(reason),
     }
 }

@@ -1,0 +1,134 @@
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use super::*;
+
+/// Both ends of one stream.
+fn stream() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let far = TcpStream::connect(listener.local_addr().expect("its address")).expect("dialled");
+    let (near, _) = listener.accept().expect("accepted");
+    for end in [&near, &far] {
+        let timeout = Some(Duration::from_millis(50));
+        end.set_read_timeout(timeout).expect("set");
+        end.set_write_timeout(timeout).expect("set");
+    }
+    (near, far)
+}
+
+fn some_bytes(len: usize) -> Vec<u8> {
+    (0..=250).cycle().take(len).collect()
+}
+
+#[test]
+fn bytes_go_from_one_socket_to_another_and_stay_the_same() {
+    let ((source, mut feeds), (mut reads, target)) = (stream(), stream());
+    let sent = some_bytes(300_000);
+    let pipe = Pipes::default().lend().expect("a pipe");
+    let got = std::thread::scope(|scope| {
+        scope.spawn(|| feeds.write_all(&sent).expect("written"));
+        let reader = scope.spawn(|| {
+            let mut got = vec![0; sent.len()];
+            reads.set_read_timeout(None).expect("set");
+            reads.read_exact(&mut got).expect("all of it");
+            got
+        });
+        let mut poured = 0;
+        while poured < sent.len() {
+            let more = pipe.pour(source.as_fd(), sent.len() - poured);
+            poured += more.expect("poured");
+        }
+        let parked = pipe.last(poured);
+        let mut drained = 0;
+        while drained < poured {
+            let more = parked.drain(target.as_fd(), (drained, false));
+            drained += more.expect("drained");
+        }
+        reader.join().expect("read")
+    });
+    assert_eq!(got, sent);
+}
+
+#[test]
+fn a_socket_with_nothing_to_say_is_waited_for_no_longer_than_its_timeout() {
+    let (source, _feeds) = stream();
+    let pipe = Pipes::default().lend().expect("a pipe");
+    let error = pipe.pour(source.as_fd(), 10).expect_err("nothing came");
+    assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+}
+
+#[test]
+fn a_socket_that_was_closed_says_so() {
+    let (source, feeds) = stream();
+    drop(feeds);
+    let pipe = Pipes::default().lend().expect("a pipe");
+    let error = pipe.pour(source.as_fd(), 10).expect_err("nothing comes");
+    assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+}
+
+#[test]
+fn a_full_pipe_takes_nothing_and_is_no_error() {
+    let (source, mut feeds) = stream();
+    let feeding = std::thread::spawn(move || {
+        // Ends when the reader is gone.
+        while feeds.write(&[7; 8192]).is_ok() {}
+    });
+    let pipe = Pipes::default().lend().expect("a pipe");
+    let mut poured = 0;
+    loop {
+        match pipe.pour(source.as_fd(), PIPE_BYTES).expect("poured") {
+            0 => break,
+            more => poured += more,
+        }
+    }
+    assert!(poured > PIPE_BYTES / 2, "{poured}");
+    assert_eq!(pipe.last(poured).read().expect("there"), vec![7; poured]);
+    drop(source);
+    feeding.join().expect("ends");
+}
+
+#[test]
+fn what_was_skipped_is_dropped_and_what_was_taken_is_gone() {
+    let pipe = Pipes::default().lend().expect("a pipe");
+    pipe.park(&some_bytes(200_000)).expect("parked");
+    let stretch = |at, len| Parked {
+        pipe: pipe.clone(),
+        at,
+        len,
+    };
+    let taken = stretch(150_000, 1000).read().expect("there");
+    assert_eq!(taken, some_bytes(200_000)[150_000..151_000]);
+    let again = stretch(150_000, 1000).read().expect_err("taken before");
+    assert_eq!(again.to_string(), "parked bytes are there no more");
+    stretch(10, 5).read().expect_err("skipped before");
+    stretch(199_000, 1001).read().expect_err("never came");
+    stretch(199_000, 1000).read().expect("the last ones");
+}
+
+#[test]
+fn a_pipe_is_used_again_once_nobody_holds_it_and_it_is_empty() {
+    let mut pipes = Pipes::default();
+    let first = pipes.lend().expect("a pipe");
+    let is_first = |pipe: &SharedPipe, first: &SharedPipe| Arc::ptr_eq(&pipe.0, &first.0);
+    let second = pipes.lend().expect("another");
+    assert!(!is_first(&second, &first), "it is held");
+    let held = Arc::downgrade(&first.0);
+    drop(first);
+    let third = pipes.lend().expect("the first");
+    assert!(std::ptr::eq(held.as_ptr(), Arc::as_ptr(&third.0)));
+    third.park(b"left").expect("parked");
+    drop(third);
+    let fourth = pipes.lend().expect("a new one");
+    assert!(held.upgrade().is_none(), "one with bytes in it is let go");
+    assert!(fourth.is_empty());
+}
+
+#[test]
+fn more_than_a_pipe_holds_is_not_parked() {
+    let pipe = Pipes::default().lend().expect("a pipe");
+    pipe.park(&[1; 1000]).expect("parked");
+    let error = pipe.park(&vec![0; PIPE_BYTES / 2]).expect_err("too long");
+    assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+}
