@@ -4,6 +4,11 @@
 //! length, deltas and header count are written anew. The 61 bytes of the batch
 //! header are kept free in front and filled when the batch is sealed.
 
+#![expect(
+    clippy::inline_always,
+    reason = "a record handed on in memory costs a lane an eighth more instructions"
+)]
+
 use super::codec::{Codec, Packer};
 use super::error::{BatchError, RecordFlaw};
 use super::head::{Head, MOST_HEAD};
@@ -120,7 +125,7 @@ impl BatchBuilder {
     /// [`Record::flawed`] makes an error of the flaw. The batch is then as it was.
     // A flaw fits in a register. A whole `BatchError` was written to memory and read back in
     // pieces for every record, sound ones too.
-    #[inline]
+    #[inline(always)]
     pub fn push(
         &mut self,
         record: &Record<'_>,
@@ -129,18 +134,13 @@ impl BatchBuilder {
     ) -> Result<usize, RecordFlaw> {
         match stamp {
             Stamp::None => {
-                let end = self.open_record(record, timestamp, record.body().len());
-                end.extend_from_slice(record.body());
+                let body = record.body();
+                let end = self.open_record(record.attributes, timestamp, body.len());
+                end.extend_from_slice(body);
                 Ok(0)
             }
             Stamp::Run(origin) => self.push_stamped(record, timestamp, &stamp::run(origin)),
-            Stamp::Text { place, offset } => {
-                let mut text = std::mem::take(&mut self.stamp);
-                stamp::write_text(&mut text, place, offset);
-                let pushed = self.push_stamped(record, timestamp, &text);
-                self.stamp = text;
-                pushed
-            }
+            Stamp::Text { place, offset } => self.push_text(record, timestamp, (place, offset)),
         }
     }
 
@@ -180,36 +180,37 @@ impl BatchBuilder {
 
     /// Writes what stands in front of a body, and makes room for `body_len` bytes of it: returns where.
     #[inline]
-    fn open_record(
-        &mut self,
-        record: &Record<'_>,
-        timestamp: i64,
-        body_len: usize,
-    ) -> &mut Vec<u8> {
+    fn open_record(&mut self, attributes: u8, timestamp: i64, body_len: usize) -> &mut Vec<u8> {
         if self.count == 0 {
-            self.base_timestamp = timestamp;
-            self.max_timestamp = timestamp;
-            self.buffer.reserve(self.room.saturating_sub(HEADER_LEN));
+            self.open(timestamp);
         }
         self.max_timestamp = self.max_timestamp.max(timestamp);
         let head = Head {
-            attributes: record.attributes,
+            attributes,
             timestamp_delta: timestamp.wrapping_sub(self.base_timestamp),
             offset_delta: self.count,
             body_len,
         };
         self.count += 1;
-        let end = self.end(body_len);
+        let end = if self.gathers {
+            self.gathered_end(body_len)
+        } else {
+            &mut self.buffer
+        };
         head.append(end);
         end
     }
 
-    /// Where a record with so long a body is written.
-    #[inline]
-    fn end(&mut self, body_len: usize) -> &mut Vec<u8> {
-        if !self.gathers {
-            return &mut self.buffer;
-        }
+    /// The first record comes.
+    #[cold]
+    fn open(&mut self, timestamp: i64) {
+        self.base_timestamp = timestamp;
+        self.max_timestamp = timestamp;
+        self.buffer.reserve(self.room.saturating_sub(HEADER_LEN));
+    }
+
+    /// Where a record with so long a body is written, where records are gathered.
+    fn gathered_end(&mut self, body_len: usize) -> &mut Vec<u8> {
         let is_short = body_len <= SHORT;
         if !is_short || self.gathered.len() >= GATHERED {
             self.settle();
@@ -227,8 +228,22 @@ impl BatchBuilder {
         self.gathered.clear();
     }
 
+    #[inline(never)]
+    fn push_text(
+        &mut self,
+        record: &Record<'_>,
+        timestamp: i64,
+        (place, offset): (&str, i64),
+    ) -> Result<usize, RecordFlaw> {
+        let mut text = std::mem::take(&mut self.stamp);
+        stamp::write_text(&mut text, place, offset);
+        let pushed = self.push_stamped(record, timestamp, &text);
+        self.stamp = text;
+        pushed
+    }
+
     /// `stamp` is a header count of one and the header.
-    #[inline]
+    #[inline(never)]
     fn push_stamped(
         &mut self,
         record: &Record<'_>,
@@ -240,7 +255,7 @@ impl BatchBuilder {
             return self.push_among_headers(record, timestamp, (headers, &stamp[1..]));
         }
         let kept = &record.body()[..headers.count_at];
-        let end = self.open_record(record, timestamp, kept.len() + stamp.len());
+        let end = self.open_record(record.attributes, timestamp, kept.len() + stamp.len());
         end.extend_from_slice(kept);
         end.extend_from_slice(stamp);
         Ok(0)
@@ -268,7 +283,11 @@ impl BatchBuilder {
         let headers_len = headers.bytes().len() - stripped_bytes + stamp.len();
         let mut room = [0; MAX_I32];
         let count_len = put_i32(&mut room, 0, count);
-        let end = self.open_record(record, timestamp, kept.len() + count_len + headers_len);
+        let end = self.open_record(
+            record.attributes,
+            timestamp,
+            kept.len() + count_len + headers_len,
+        );
         end.extend_from_slice(kept);
         end.extend_from_slice(&room[..count_len]);
         if stripped == 0 {

@@ -29,6 +29,7 @@ mod builder;
 mod codec;
 mod crc;
 mod error;
+mod front;
 mod head;
 mod header;
 mod passed;

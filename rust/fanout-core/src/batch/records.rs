@@ -15,11 +15,10 @@
 )]
 
 use super::error::{BatchError, RecordFlaw};
+use super::front::{take_bytes, Front};
 use super::header::BatchHeader;
-use super::varint::{take_i32, take_i64};
+use super::varint::take_i32;
 
-/// The least a record has behind its key: a value length and a header count.
-const LEAST_TAIL: usize = 2;
 /// The least a header takes: two lengths.
 const LEAST_HEADER: usize = 2;
 
@@ -50,33 +49,27 @@ impl<'a> Records<'a> {
 
     #[inline(always)]
     fn take(&mut self) -> Result<Record<'a>, RecordFlaw> {
-        let mut rest = self.rest;
-        let length = take_length(&mut rest)?.ok_or(RecordFlaw::NegativeLength)?;
-        let (record, after) = rest.split_at_checked(length).ok_or(RecordFlaw::CutShort)?;
-        let (&attributes, mut body) = record.split_first().ok_or(RecordFlaw::Length)?;
-        let timestamp_delta = take_i64(&mut body)?;
-        let offset_delta = take_i32(&mut body)?;
+        let front = match Front::short(self.rest) {
+            Some(front) => front,
+            None => Front::any(self.rest)?,
+        };
+        let offset_delta = front.offset_delta;
         if offset_delta < self.least_offset || offset_delta > self.last_offset {
             return Err(RecordFlaw::Offset);
         }
-        let mut tail = body;
-        let key = take_bytes(&mut tail)?;
-        if tail.len() < LEAST_TAIL {
-            return Err(RecordFlaw::Length);
-        }
-        self.rest = after;
+        self.rest = front.after;
         // The last offset is an i32: this is at most one above it.
         self.least_offset = offset_delta.saturating_add(1);
         let index = self.index;
         self.index += 1;
         Ok(Record {
             index,
-            attributes,
-            timestamp_delta,
+            attributes: front.attributes,
+            timestamp_delta: front.timestamp_delta,
             offset_delta,
-            key,
-            body,
-            tail,
+            key: front.key,
+            body: front.body,
+            tail: front.tail,
         })
     }
 
@@ -250,26 +243,4 @@ impl<'a> Iterator for Headers<'a> {
         let named = |flaw| BatchError::Record { index, flaw };
         self.next_sound().map(|header| header.map_err(named))
     }
-}
-
-/// Takes a length; `None` is the −1 that stands for null.
-#[inline]
-fn take_length(rest: &mut &[u8]) -> Result<Option<usize>, RecordFlaw> {
-    let length = take_i32(rest)?;
-    match usize::try_from(length) {
-        Ok(length) => Ok(Some(length)),
-        Err(_) if length == -1 => Ok(None),
-        Err(_) => Err(RecordFlaw::NegativeLength),
-    }
-}
-
-/// Takes a length and as many bytes.
-#[inline]
-fn take_bytes<'a>(rest: &mut &'a [u8]) -> Result<Option<&'a [u8]>, RecordFlaw> {
-    let Some(length) = take_length(rest)? else {
-        return Ok(None);
-    };
-    let (bytes, after) = rest.split_at_checked(length).ok_or(RecordFlaw::CutShort)?;
-    *rest = after;
-    Ok(Some(bytes))
 }

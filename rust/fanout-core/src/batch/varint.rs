@@ -47,6 +47,26 @@ pub(super) fn take_i64(rest: &mut &[u8]) -> Result<i64, RecordFlaw> {
     }
 }
 
+/// Takes a varint of up to three bytes from the low end of `word`: what it says, zig-zag as it is, and its length.
+///
+/// `None` is a longer one.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "21 bits")]
+pub(super) fn take_short(word: &mut u64) -> Option<(u32, usize)> {
+    let low = *word;
+    let (raw, len) = if low & 0x80 == 0 {
+        (low & 0x7f, 1)
+    } else if low & 0x8000 == 0 {
+        (low & 0x7f | low >> 1 & 0x3f80, 2)
+    } else if low & 0x80_0000 == 0 {
+        (low & 0x7f | low >> 1 & 0x3f80 | low >> 2 & 0x1f_c000, 3)
+    } else {
+        return None;
+    };
+    *word = low >> (8 * len);
+    Some((raw as u32, len))
+}
+
 #[cold]
 fn take_long_i32(rest: &mut &[u8]) -> Result<i32, RecordFlaw> {
     let raw = take_long(rest, MAX_I32)?;
@@ -184,7 +204,7 @@ fn zigzag64(value: i64) -> u64 {
 }
 
 #[inline]
-fn unzigzag32(raw: u32) -> i32 {
+pub(super) fn unzigzag32(raw: u32) -> i32 {
     (raw >> 1).cast_signed() ^ -(raw & 1).cast_signed()
 }
 
