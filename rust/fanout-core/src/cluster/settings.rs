@@ -8,7 +8,7 @@ use super::security::Security;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use crate::wire::{
-    Address, Cancel, ConnectionSettings, Dial, FramePool, PlainDial, Throttled, TokenSource,
+    Address, Cancel, ConnectionSettings, Dial, FramePool, Pipes, PlainDial, Throttled, TokenSource,
 };
 
 /// How a client reaches its cluster and how long it tries.
@@ -61,6 +61,7 @@ impl ClientSettings {
                 max_answer_bytes: MAX_ANSWER_BYTES,
                 login: None,
                 frames: FramePool::default(),
+                pipes: Pipes::default(),
                 throttled: Throttled::default(),
             },
             backoff: (Duration::from_millis(20), Duration::from_secs(1)),

@@ -18,7 +18,7 @@ use crate::cluster::{Client, Failure, Use};
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::record::TopicPartition;
-use crate::wire::{Pipes, WireError};
+use crate::wire::WireError;
 
 /// With topic ids, so that a topic made again under the same name is noticed.
 const FETCH: RangeInclusive<i16> = 13..=16;
@@ -31,7 +31,6 @@ pub struct KafkaFetch {
     from: Source,
     asked: Option<Question>,
     sent: Option<Sent>,
-    pipes: Pipes,
 }
 
 /// Which partition is read, and how much at once.
@@ -76,7 +75,6 @@ impl KafkaFetch {
             },
             asked: None,
             sent: None,
-            pipes: Pipes::default(),
         })
     }
 
@@ -120,7 +118,7 @@ impl Fetch for KafkaFetch {
         let Some(question) = self.asked.take() else {
             return Ok(Some(Fetched::default()));
         };
-        let (from, pipes) = (&self.from, &mut self.pipes);
+        let from = &self.from;
         let mut sent = self.sent.take();
         failpoint::reach("fetch-to-take");
         let fetched = self.client.retry(|client| {
@@ -128,7 +126,7 @@ impl Fetch for KafkaFetch {
                 Some(sent) => Some(sent),
                 None => from.send(client, question, question.wait)?,
             };
-            sent.map(|sent| from.receive(client, question, (sent, &mut *pipes)))
+            sent.map(|sent| from.receive(client, question, sent))
                 .transpose()
         })?;
         failpoint::reach("fetch-taken");
@@ -192,11 +190,12 @@ impl Source {
         &self,
         client: &mut Client,
         question: Question,
-        (sent, pipes): (Sent, &mut Pipes),
+        sent: Sent,
     ) -> std::result::Result<Fetched, Failure> {
+        let pipes = &client.settings().connection.pipes;
+        // Without one, payloads are read.
+        let pipe = sent.parks.then(|| pipes.lend()).flatten();
         let connection = client.connection(sent.node, Use::Fetch)?;
-        // Without a pipe, which the system may refuse, payloads are read.
-        let pipe = sent.parks.then(|| pipes.lend().ok()).flatten();
         let answer = if let Some(pipe) = &pipe {
             parking::receive(connection, sent.version, pipe)
         } else {

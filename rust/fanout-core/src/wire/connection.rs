@@ -19,7 +19,7 @@ use super::shape::{decode, Answered};
 use super::throttle::{Throttle, Throttled};
 use super::token::fresh_for;
 use super::versions::{name, Versions};
-use super::{sasl, Address, Cancel, Dial, FramePool, Login, Refusal, Transport, WireError};
+use super::{sasl, Address, Cancel, Dial, FramePool, Login, Pipes, Refusal, Transport, WireError};
 
 /// Brokers close connections that are idle for ten minutes by default: ours are opened anew before.
 const IDLE: Duration = Duration::from_secs(240);
@@ -47,6 +47,8 @@ pub struct ConnectionSettings {
     pub login: Option<Login>,
     /// What long answers are read into.
     pub frames: FramePool,
+    /// Where payloads wait that are not read.
+    pub pipes: Pipes,
     /// Counts what brokers ask us to wait.
     pub throttled: Throttled,
 }

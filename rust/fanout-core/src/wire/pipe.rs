@@ -20,10 +20,14 @@ pub use system::Socket;
 /// The longest pipe that Linux gives to everybody, in bytes: room for 256 pages, full or not, some of them long ones.
 pub const PIPE_BYTES: usize = 1 << 20;
 
+/// Two file descriptors each; and who is not root may have 64 that are so long.
+const MOST_PIPES: usize = 48;
+
 /// What is read at once of bytes that nobody wants.
 const DROPPED_AT_ONCE: usize = 64 * 1024;
 
 /// A pipe, and how many bytes went in and came out of it by now.
+#[derive(Debug)]
 pub(super) struct Pipe {
     ends: Ends,
     poured: u64,
@@ -65,32 +69,31 @@ impl Pipe {
     }
 }
 
-/// Pipes that one reader of a source fills in turn, each used again once it is empty.
-#[derive(Default)]
-pub struct Pipes {
-    all: Vec<SharedPipe>,
-}
+/// Pipes that the lanes of a client share, each used again once it is empty.
+#[derive(Debug, Clone, Default)]
+pub struct Pipes(Arc<Mutex<Vec<SharedPipe>>>);
 
 /// A pipe with whatever is parked in it.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct SharedPipe(Arc<Mutex<Pipe>>);
 
 impl Pipes {
-    /// An empty pipe.
-    ///
-    /// # Errors
-    ///
-    /// If this system has none, or gives us none that is long enough.
-    pub fn lend(&mut self) -> io::Result<SharedPipe> {
-        // One that somebody still holds is left to them. One that is not empty holds what nobody wants any more.
-        self.all
-            .retain(|pipe| !pipe.is_only_ours() || pipe.is_empty());
-        if let Some(empty) = self.all.iter().find(|pipe| pipe.is_only_ours()) {
-            return Ok(empty.clone());
+    /// An empty pipe; `None` if enough are in use, or the system gives us none that is long enough.
+    #[must_use]
+    pub fn lend(&self) -> Option<SharedPipe> {
+        // A panic in here leaves the list whole: go on with it.
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that somebody holds is left to them. One that is not empty holds what nobody wants any more.
+        all.retain(|pipe| !pipe.is_only_ours() || pipe.is_empty());
+        if let Some(empty) = all.iter().find(|pipe| pipe.is_only_ours()) {
+            return Some(empty.clone());
         }
-        let pipe = SharedPipe(Arc::new(Mutex::new(Pipe::new()?)));
-        self.all.push(pipe.clone());
-        Ok(pipe)
+        if all.len() == MOST_PIPES {
+            return None;
+        }
+        let pipe = SharedPipe(Arc::new(Mutex::new(Pipe::new().ok()?)));
+        all.push(pipe.clone());
+        Some(pipe)
     }
 }
 

@@ -182,8 +182,7 @@ impl Fetch for MemoryFetch {
         }
         let batches = store.source.iter().filter(|(next, _)| *next > offset);
         let parks = self.parks && store.aborted.is_empty();
-        let pipe = parks.then(|| self.pipes.lend()).transpose();
-        let pipe = pipe.map_err(|error| unparked(&error))?;
+        let pipe = parks.then(|| self.pipes.lend()).flatten();
         let mut records = Vec::new();
         let mut parked = ParkedPayloads::default();
         for (_, bytes) in batches.take(store.fetch_batches) {

@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 /// There is none that pipes lead to.
 pub struct Socket<'s>(Infallible, PhantomData<&'s ()>);
 
+#[derive(Debug)]
 pub(super) struct Ends(Infallible);
 
 impl Ends {

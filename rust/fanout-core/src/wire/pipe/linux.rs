@@ -17,6 +17,7 @@ const AT_ONCE: Timespec = Timespec {
 };
 
 /// Both ends of a pipe.
+#[derive(Debug)]
 pub(super) struct Ends {
     reader: OwnedFd,
     writer: OwnedFd,

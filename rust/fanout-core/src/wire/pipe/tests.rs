@@ -109,7 +109,7 @@ fn what_was_skipped_is_dropped_and_what_was_taken_is_gone() {
 
 #[test]
 fn a_pipe_is_used_again_once_nobody_holds_it_and_it_is_empty() {
-    let mut pipes = Pipes::default();
+    let pipes = Pipes::default();
     let first = pipes.lend().expect("a pipe");
     let is_first = |pipe: &SharedPipe, first: &SharedPipe| Arc::ptr_eq(&pipe.0, &first.0);
     let second = pipes.lend().expect("another");
@@ -131,4 +131,14 @@ fn more_than_a_pipe_holds_is_not_parked() {
     pipe.park(&[1; 1000]).expect("parked");
     let error = pipe.park(&vec![0; PIPE_BYTES / 2]).expect_err("too long");
     assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+}
+
+#[test]
+fn there_are_so_many_pipes_and_no_more() {
+    let pipes = Pipes::default();
+    let mut lent: Vec<_> = (0..MOST_PIPES).map(|_| pipes.lend()).collect();
+    assert!(lent.iter().all(Option::is_some));
+    assert!(pipes.clone().lend().is_none());
+    lent.pop();
+    assert!(pipes.lend().is_some());
 }
