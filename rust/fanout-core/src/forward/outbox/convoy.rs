@@ -7,6 +7,9 @@ use super::super::seam::{Interrupt, Produce, Step};
 use super::resend::reason_of;
 use super::{Outbox, Parcel};
 
+/// Such batches are worth a request at this size: it holds none of our memory, so it may be longer than others.
+const CONVOY_BYTES: usize = 1 << 20;
+
 /// The next request of them: one batch a target, as of any request.
 #[derive(Default)]
 pub(super) struct Convoy {
@@ -16,10 +19,10 @@ pub(super) struct Convoy {
 }
 
 impl Convoy {
-    fn takes(&self, parcel: &Parcel, node: i32, most_bytes: usize) -> bool {
+    fn takes(&self, parcel: &Parcel, node: i32) -> bool {
         let is_other = |waiting: &Parcel| waiting.target != parcel.target;
         let bytes = self.bytes + parcel.load.len();
-        self.node == node && bytes <= most_bytes && self.parcels.iter().all(is_other)
+        self.node == node && bytes <= CONVOY_BYTES && self.parcels.iter().all(is_other)
     }
 }
 
@@ -33,7 +36,7 @@ impl<P: Produce> Outbox<P> {
             Ok(node) => node,
             Err(failure) => return Err(Interrupt::Renew(reason_of(failure)?)),
         };
-        if !self.convoy.takes(&parcel, node, self.request_bytes) {
+        if !self.convoy.takes(&parcel, node) {
             self.send_convoy()?;
         }
         self.convoy.node = node;
