@@ -11,8 +11,8 @@ use std::hint::black_box;
 
 use criterion::measurement::WallTime;
 use criterion::{criterion_group, criterion_main, BenchmarkGroup, Criterion, Throughput};
-use fanout_core::batch::{Batch, Codec};
-use lane::{source, Lane, RECORDS};
+use fanout_core::batch::{Batch, Codec, SealedBatch};
+use lane::{source, Lane, SHORT};
 
 fn parts(group: &mut BenchmarkGroup<'_, WallTime>, bytes: &[u8]) {
     let batch = Batch::parse(bytes).expect("a sound batch");
@@ -36,23 +36,27 @@ fn parts(group: &mut BenchmarkGroup<'_, WallTime>, bytes: &[u8]) {
     });
 }
 
+fn unseen(sealed: &SealedBatch) {
+    black_box(sealed);
+}
+
 fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("100-byte records");
-    group.throughput(Throughput::Elements(u64::from(RECORDS)));
-    let plain = source(Codec::None, 0);
+    group.throughput(Throughput::Elements(u64::from(SHORT.records)));
+    let plain = source(SHORT, Codec::None, 0);
     parts(&mut group, &plain);
     for (name, stamped) in [("splice", false), ("splice with origin", true)] {
         let mut lane = Lane::new();
         group.bench_function(name, |b| {
-            b.iter(|| lane.splice(&plain, stamped, Codec::None));
+            b.iter(|| lane.splice(&plain, stamped, Codec::None, unseen));
         });
     }
     for codec in [Codec::Lz4, Codec::Zstd, Codec::Snappy, Codec::Gzip] {
-        let packed = source(codec, 0);
+        let packed = source(SHORT, codec, 0);
         for to in [Codec::None, codec] {
             let mut lane = Lane::new();
             group.bench_function(format!("{codec} to {to} with origin"), |b| {
-                b.iter(|| lane.splice(&packed, true, to));
+                b.iter(|| lane.splice(&packed, true, to, unseen));
             });
         }
     }

@@ -1,14 +1,25 @@
 //! One lane's batches without its sockets, for the benches of this folder.
 
-use std::hint::black_box;
-
 use fanout_core::batch::{
-    Batch, BatchBuilder, Codec, Packer, Signature, Stamp, Unpacker, HEADER_LEN,
+    Batch, BatchBuilder, Codec, Packer, SealedBatch, Signature, Stamp, Unpacker, HEADER_LEN,
 };
 use fanout_core::record::Origin;
 use fanout_core::route::{Partitioner, Policy, Router};
 
-pub(crate) const RECORDS: u32 = 1000;
+/// What the records of a source batch are like.
+#[derive(Clone, Copy)]
+pub(crate) struct Sample {
+    /// Records a batch.
+    pub(crate) records: u32,
+    /// Orders in a record's value, of about 90 bytes each.
+    pub(crate) orders: usize,
+}
+
+/// Records of 100 bytes.
+pub(crate) const SHORT: Sample = Sample {
+    records: 1000,
+    orders: 1,
+};
 const TARGETS: usize = 10;
 /// A lane seals at about this size.
 pub(crate) const BATCH_BYTES: usize = 64 * 1024;
@@ -31,22 +42,33 @@ fn varint(out: &mut Vec<u8>, value: usize) {
     }
 }
 
-/// Records with a key of 8 bytes and a value of some JSON, 100 bytes together.
-fn records(first: usize) -> Vec<u8> {
+fn mixed(number: usize) -> usize {
+    number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20
+}
+
+fn order(number: usize, at: usize) -> String {
+    let mixed = mixed(number);
+    format!(
+        r#"{{"order":{mixed:013},"user":"user-{:04}","amount":{:05},"state":"{}","at":{at:08}}}"#,
+        mixed % 977,
+        mixed % 50_021,
+        ["new", "paid", "sent"][mixed % 3],
+    )
+}
+
+/// Records with a key of 8 bytes and a value of some JSON.
+fn records(sample: Sample, first: usize) -> Vec<u8> {
     let mut payload = Vec::new();
-    for n in 0..RECORDS as usize {
-        let mixed = (first + n).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20;
-        let value = format!(
-            r#"{{"order":{mixed:013},"user":"user-{:04}","amount":{:05},"state":"{}","at":{n:08}}}"#,
-            mixed % 977,
-            mixed % 50_021,
-            ["new", "paid", "sent"][mixed % 3],
-        );
+    for n in 0..sample.records as usize {
+        let number = first + n;
+        let value: String = (0..sample.orders)
+            .map(|part| order(number * sample.orders + part, n))
+            .collect();
         let mut body = vec![0];
         varint(&mut body, n / 4);
         varint(&mut body, n);
         varint(&mut body, 8);
-        body.extend_from_slice(format!("{:08x}", mixed & 0xffff_ffff).as_bytes());
+        body.extend_from_slice(format!("{:08x}", mixed(number) & 0xffff_ffff).as_bytes());
         varint(&mut body, value.len());
         body.extend_from_slice(value.as_bytes());
         varint(&mut body, 0);
@@ -57,10 +79,10 @@ fn records(first: usize) -> Vec<u8> {
 }
 
 /// The records from number `first` on as a batch, packed with `codec`; four of them in a millisecond, as in all batches.
-pub(crate) fn source(codec: Codec, first: usize) -> Vec<u8> {
+pub(crate) fn source(sample: Sample, codec: Codec, first: usize) -> Vec<u8> {
     let mut header = vec![0; HEADER_LEN];
-    header.extend_from_slice(&records(first));
-    let count = i32::try_from(RECORDS).expect("a thousand");
+    header.extend_from_slice(&records(sample, first));
+    let count = i32::try_from(sample.records).expect("a thousand at most");
     let length = i32::try_from(header.len() - 12).expect("small");
     header[8..12].copy_from_slice(&length.to_be_bytes());
     header[16] = 2;
@@ -105,7 +127,14 @@ impl Lane {
         }
     }
 
-    pub(crate) fn splice(&mut self, bytes: &[u8], stamped: bool, codec: Codec) {
+    /// Carries one batch; `posted` sees each one that was sealed for it.
+    pub(crate) fn splice(
+        &mut self,
+        bytes: &[u8],
+        stamped: bool,
+        codec: Codec,
+        mut posted: impl FnMut(&SealedBatch),
+    ) {
         let batch = Batch::parse(bytes).expect("a sound batch");
         batch.verify_crc().expect("a right CRC");
         let payload = self.unpacker.unpack(&batch).expect("a sound payload");
@@ -124,8 +153,9 @@ impl Lane {
             if !builder.fits(&record, stamp, BATCH_BYTES) {
                 let spare = self.spare.pop().unwrap_or_default();
                 let sealed = builder.seal(SIGNATURE, codec, &mut self.packer, spare);
-                self.spare
-                    .push(black_box(sealed.expect("a small batch")).into_buffer());
+                let sealed = sealed.expect("a small batch");
+                posted(&sealed);
+                self.spare.push(sealed.into_buffer());
             }
             let timestamp = batch.header.timestamp_of(record.timestamp_delta);
             builder
