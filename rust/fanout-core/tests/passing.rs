@@ -16,6 +16,7 @@ use fanout_core::error::Error;
 use fanout_core::forward::lane::Outcome;
 use fanout_core::forward::memory::{Fault, MemoryCluster};
 use fanout_core::forward::plan::{Spreading, Stamping};
+use fanout_core::forward::stats::Reason;
 use fanout_core::note::Note;
 use fanout_core::record::Tally;
 use fanout_core::route::Policy;
@@ -148,7 +149,11 @@ fn large_batches_pass_whole_and_the_tally_counts_every_record() {
     let (done, all) = tallies(&cluster);
     assert_eq!(done, all);
     let batches: Vec<_> = TARGETS.map(|target| cluster.visible(target).len()).into();
-    assert_eq!(batches, [5; 4], "the emptiest target is next");
+    // The emptiest is next, or one nearly as empty where a request goes anyway.
+    assert!(
+        batches.iter().all(|count| (3..=7).contains(count)),
+        "{batches:?}"
+    );
 }
 
 #[test]
@@ -285,6 +290,7 @@ fn fault() -> impl Strategy<Value = Fault> {
     prop_oneof![
         Just(Fault::ProduceCode(6)),
         Just(Fault::ProduceCode(45)),
+        Just(Fault::ProduceCode(51)),
         Just(Fault::ProduceCode(59)),
         (
             0..4_u32,
@@ -332,4 +338,32 @@ fn a_payload_that_was_left_in_the_kernel_is_read_where_its_batch_is_cut() {
     assert_eq!(found.get("splice:cut"), Some(&1), "{found:?}");
     assert_eq!(found.get("pass:unread"), Some(&15), "{found:?}");
     assert_eq!(values(&cluster), expected(0..5950));
+}
+
+#[test]
+fn a_first_request_that_is_refused_while_markers_are_written_costs_no_transaction() {
+    let cluster = source(60, 200);
+    // Of each of ten transactions: from the third on their batches come from the kernel.
+    for _ in 0..10 {
+        cluster.plant(Fault::FirstRefused);
+    }
+    let (end, stats) = lane::run(&cluster, 12_000, WHOLE);
+    assert_eq!(end.outcome.expect("carried"), Outcome::End);
+    assert_eq!(cluster.faults_left(), 0);
+    assert_eq!(stats.renewals.load(std::sync::atomic::Ordering::Relaxed), 0);
+    let unread = stats
+        .batches()
+        .into_iter()
+        .find(|(_, reason, _)| *reason == Reason::Unread);
+    assert!(unread.is_some_and(|(.., count)| count > 40), "{unread:?}");
+    assert_eq!(values(&cluster), expected(0..12_000));
+}
+
+#[test]
+fn targets_on_two_brokers_are_sent_requests_as_long_as_those_of_one() {
+    // Of the four targets three lie on one broker, the emptiest would be on another one each fourth time.
+    let cluster = source(60, 200);
+    let found = ways(&cluster, 12_000, WHOLE);
+    let requests = cluster.requests();
+    assert!(requests <= 36, "{requests} requests for {found:?}");
 }

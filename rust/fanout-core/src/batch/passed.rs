@@ -54,6 +54,16 @@ impl PassedBatch {
         }
     }
 
+    /// The same with the bytes that it lacked.
+    #[must_use]
+    pub fn filled(self, absent: &[u8]) -> Self {
+        Self {
+            payload: [absent, &self.payload].concat().into(),
+            absent: 0,
+            ..self
+        }
+    }
+
     /// Header and records, as they go to the broker one behind the other; what the batch lacks belongs between them.
     #[must_use]
     pub fn slices(&self) -> [&[u8]; 2] {

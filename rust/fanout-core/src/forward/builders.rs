@@ -18,6 +18,9 @@ use crate::route::Router;
 /// Open batches that a processor's cache holds, those of all lanes together, in bytes.
 const CACHED: usize = 8 << 20;
 
+/// So many bytes a target may be ahead of the emptiest one for the sake of larger requests.
+const LITTLE_MORE: u64 = 1 << 20;
+
 /// A target partition with the batch that grows for it.
 struct Target {
     partition: i32,
@@ -30,6 +33,13 @@ struct Target {
     sequence: i32,
     /// Bytes posted so far, packed.
     posted: u64,
+}
+
+impl Target {
+    /// Bytes it was given so far.
+    fn given(&self) -> u64 {
+        self.posted + self.builder.len() as u64
+    }
 }
 
 /// One growing batch a target.
@@ -219,7 +229,10 @@ impl Builders {
         (batch, fetched): (&Batch<'_>, &Fetched),
         outbox: &mut Outbox<P>,
     ) -> Step<Carried> {
-        let index = self.emptiest();
+        let index = match batch.gap() {
+            None => self.emptiest(),
+            Some(_) => self.emptiest_on_the_way(outbox),
+        };
         if !self.targets[index].builder.is_empty() {
             self.post(index, outbox)?;
         }
@@ -231,7 +244,7 @@ impl Builders {
         let (first, next) = (batch.header.base_offset, batch.header.next_offset());
         let (load, reason) = match batch.gap().and_then(|gap| fetched.parked.of(gap)) {
             None => (Load::Passed(passed), Reason::Whole),
-            Some(parked) => (Load::Parked(passed, parked.clone()), Reason::Unread),
+            Some(parked) => (Load::Parked(passed, Some(parked.clone())), Reason::Unread),
         };
         outbox.post(target.partition, load, first)?;
         let mut tally = Tally::default();
@@ -284,8 +297,23 @@ impl Builders {
     /// The target that was given least so far.
     fn emptiest(&mut self) -> usize {
         let targets = &self.targets;
-        self.router
-            .for_batch(|index| targets[index].posted + targets[index].builder.len() as u64)
+        self.router.for_batch(|index| targets[index].given())
+    }
+
+    /// The same, or one that was given little more and lies where the next request goes: each request costs a broker.
+    fn emptiest_on_the_way<P: Produce>(&mut self, outbox: &mut Outbox<P>) -> usize {
+        let emptiest = self.emptiest();
+        let mut joins = |index: usize| outbox.joins(self.targets[index].partition);
+        if joins(emptiest) {
+            return emptiest;
+        }
+        let most = self.targets[emptiest].given() + LITTLE_MORE;
+        let near = |&index: &usize| self.targets[index].given() <= most;
+        let others = (0..self.targets.len()).filter(near);
+        others
+            .filter(|&index| joins(index))
+            .min_by_key(|&index| self.targets[index].given())
+            .unwrap_or(emptiest)
     }
 }
 

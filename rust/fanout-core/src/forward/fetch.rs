@@ -2,14 +2,17 @@
 
 mod parking;
 
+use std::cell::Cell;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::fetch_response::PartitionData;
-use kafka_protocol::messages::{BrokerId, FetchRequest, FetchResponse};
+use kafka_protocol::messages::{BrokerId, FetchRequest};
 use uuid::Uuid;
+
+use parking::Arrived;
 
 use super::seam::{Aborted, Fetch, Fetched, Interrupt, ParkedPayloads, Step};
 use crate::cluster::ends::{offsets, Place};
@@ -24,6 +27,9 @@ use crate::wire::WireError;
 const FETCH: RangeInclusive<i16> = 13..=16;
 
 const READ_COMMITTED: i8 = 1;
+
+/// What is asked for where payloads are left in a pipe, at least.
+const LEAST_PIPE_BYTES: usize = 256 * 1024;
 
 /// The Kafka side of [`Fetch`].
 pub struct KafkaFetch {
@@ -40,6 +46,8 @@ struct Source {
     fetch_bytes: usize,
     /// Whether long payloads may be left in the kernel.
     parks: bool,
+    /// So much is asked for then.
+    pipe_bytes: Cell<usize>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -72,6 +80,7 @@ impl KafkaFetch {
                 topic_id,
                 fetch_bytes,
                 parks: false,
+                pipe_bytes: Cell::new(parking::FETCH_BYTES),
             },
             asked: None,
             sent: None,
@@ -153,7 +162,7 @@ impl Source {
         }
         let parks = self.parks && connection.can_pour();
         let most = if parks {
-            parking::FETCH_BYTES
+            self.pipe_bytes.get()
         } else {
             usize::MAX
         };
@@ -200,9 +209,9 @@ impl Source {
             parking::receive(connection, sent.version, pipe)
         } else {
             let answer = connection.receive::<FetchRequest>(sent.version);
-            answer.map(|response| (response, ParkedPayloads::default()))
+            answer.map(Arrived::whole)
         };
-        let (response, parked): (FetchResponse, _) = answer.map_err(|error| {
+        let arrived = answer.map_err(|error| {
             client.distrust(sent.node, Use::Fetch);
             match error {
                 // A negative length is no batch's: the stream is out of step.
@@ -212,6 +221,12 @@ impl Source {
                 _ => error.into(),
             }
         })?;
+        if let Some(filled) = arrived.filled {
+            self.pipe_bytes.set(filled.max(LEAST_PIPE_BYTES));
+        }
+        let Arrived {
+            response, parked, ..
+        } = arrived;
         let subject = self.at.to_string();
         judge("Fetch", &subject, response.error_code)?;
         let mut partitions = response.responses.into_iter().flat_map(|t| t.partitions);

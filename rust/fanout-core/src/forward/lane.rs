@@ -1,10 +1,13 @@
 //! The lane: one source partition, strictly in sequence, its outputs and its offset in one transaction.
 
+mod caution;
 mod settle;
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 use std::time::Duration;
+
+use caution::Caution;
 
 use super::carried::{Broken, Carried};
 pub use super::control::Control;
@@ -110,8 +113,7 @@ pub struct Lane<F, P, C> {
     stats: Arc<LaneStats>,
     rates: Arc<Rates>,
     delivery: Delivery,
-    /// Whether the transaction was given up, and nothing was committed since.
-    troubled: bool,
+    caution: Caution,
 }
 
 impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
@@ -137,7 +139,7 @@ impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
             stats,
             rates: Arc::default(),
             delivery: Delivery::ExactlyOnce,
-            troubled: false,
+            caution: Caution::default(),
         }
     }
 
@@ -215,7 +217,9 @@ impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
     /// Becomes, or stays, the owner; then begins where the committed offset says.
     fn own(&mut self, already: bool) -> Step<()> {
         self.stats.set_state(State::Starting);
-        self.troubled = already;
+        if already {
+            self.caution.lost();
+        }
         self.outbox.clear();
         if self.outbox.met_corruption() {
             self.spread.verify_passed();
@@ -292,10 +296,10 @@ impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
     }
 
     /// Whether payloads may go from socket to socket: what is lost on the way must be fetched again, with all of its
-    /// transaction. That must end well at times, and a lane that is held back would hold the broker's socket up.
+    /// transaction. A lane that is held back has no use for it, and would hold pipes that others could use.
     fn may_park(&self) -> bool {
         self.delivery == Delivery::ExactlyOnce
-            && !self.troubled
+            && self.caution.is_over()
             && self.rates.is_unlimited()
             && self.spread.flows()
     }

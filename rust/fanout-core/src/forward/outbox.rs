@@ -2,8 +2,8 @@
 //!
 //! Invariants:
 //!
-//! 1. Per target, batches are sent in the order they were posted, and a batch is
-//!    sent again with the same bytes: the broker recognises a repeat by its
+//! 1. Per target, batches are sent in the order they were posted, and a batch (but for those
+//!    of a `convoy`, which are sent once) is sent again with the same bytes: the broker recognises a repeat by its
 //!    sequence numbers alone and drops it.
 //! 2. Until a transaction's first success one request is in flight, then at most
 //!    five a broker: beyond that a broker forgets what it has seen.
@@ -287,6 +287,9 @@ impl<P: Produce> Outbox<P> {
 
     fn send(&mut self, node: i32, mut parcels: Vec<Parcel>) -> Step<()> {
         let sent = self.hand_over(node, &mut parcels)?;
+        for parcel in &mut parcels {
+            parcel.load.was_sent();
+        }
         self.flying.entry(node).or_default().push_back(parcels);
         match sent {
             Ok(()) => Ok(()),

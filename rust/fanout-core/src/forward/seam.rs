@@ -64,6 +64,18 @@ impl ParkedPayloads {
         self.parked.push(parked);
     }
 
+    /// Bytes in all of them.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.gaps.iter().map(|gap| gap.bytes).sum()
+    }
+
+    /// Whether nothing is parked.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.gaps.is_empty()
+    }
+
     /// What the fetched bytes lack.
     #[must_use]
     pub fn gaps(&self) -> &[Gap] {
@@ -84,8 +96,7 @@ impl Fetched {
     /// Bytes that came, parked ones too.
     #[must_use]
     pub fn len(&self) -> usize {
-        let parked = self.parked.gaps.iter().map(|gap| gap.bytes);
-        self.records.len() + parked.sum::<usize>()
+        self.records.len() + self.parked.len()
     }
 
     /// Whether none came.

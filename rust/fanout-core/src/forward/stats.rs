@@ -34,7 +34,7 @@ impl Way {
 pub enum Reason {
     /// Nothing stood in the way of passing it.
     Whole,
-    /// The same, and its payload went from socket to socket within the kernel: nobody here has read it.
+    /// The same, and its payload, or the first part of it, went from socket to socket within the kernel.
     Unread,
     /// Its records go to several targets.
     Spread,

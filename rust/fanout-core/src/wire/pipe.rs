@@ -7,6 +7,7 @@
 //! What was skipped is dropped; what was taken cannot be taken again, and says so.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 #[cfg_attr(target_os = "linux", path = "pipe/linux.rs")]
@@ -20,8 +21,8 @@ pub use system::Socket;
 /// The longest pipe that Linux gives to everybody, in bytes: room for 256 pages, full or not, some of them long ones.
 pub const PIPE_BYTES: usize = 1 << 20;
 
-/// Two file descriptors each; and who is not root may have 64 that are so long.
-const MOST_PIPES: usize = 48;
+/// Two file descriptors each; and all processes of a user who is not root may have 64 that are so long.
+const MOST_PIPES: usize = 24;
 
 /// What is read at once of bytes that nobody wants.
 const DROPPED_AT_ONCE: usize = 64 * 1024;
@@ -71,7 +72,10 @@ impl Pipe {
 
 /// Pipes that the lanes of a client share, each used again once it is empty.
 #[derive(Debug, Clone, Default)]
-pub struct Pipes(Arc<Mutex<Vec<SharedPipe>>>);
+pub struct Pipes {
+    all: Arc<Mutex<Vec<SharedPipe>>>,
+    refused: Arc<AtomicBool>,
+}
 
 /// A pipe with whatever is parked in it.
 #[derive(Debug, Clone)]
@@ -81,12 +85,16 @@ impl Pipes {
     /// An empty pipe; `None` if enough are in use, or the system gives us none that is long enough.
     #[must_use]
     pub fn lend(&self) -> Option<SharedPipe> {
+        if self.refused.load(Relaxed) {
+            return None;
+        }
         // A panic in here leaves the list whole: go on with it.
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         // One that somebody holds is left to them. One that is not empty holds what nobody wants any more.
         all.retain(|pipe| !pipe.is_only_ours() || pipe.is_empty());
-        if let Some(empty) = all.iter().find(|pipe| pipe.is_only_ours()) {
-            return Some(empty.clone());
+        let is_free = |pipe: &&SharedPipe| pipe.is_only_ours() && pipe.is_empty();
+        if let Some(free) = all.iter().find(is_free) {
+            return Some(free.clone());
         }
         if all.len() == MOST_PIPES {
             return None;
@@ -94,6 +102,15 @@ impl Pipes {
         let pipe = SharedPipe(Arc::new(Mutex::new(Pipe::new().ok()?)));
         all.push(pipe.clone());
         Some(pipe)
+    }
+
+    /// Lends no pipe from now on if `error` says that the system does not let us use them.
+    pub(super) fn heed(&self, error: &io::Error) {
+        use io::ErrorKind as E;
+        let refusals = [E::InvalidInput, E::PermissionDenied, E::Unsupported];
+        if refusals.contains(&error.kind()) && !self.refused.swap(true, Relaxed) {
+            tracing::info!(%error, "the system moves no bytes between sockets: they are read and written");
+        }
     }
 }
 

@@ -19,6 +19,9 @@ pub(super) const FETCH_BYTES: usize = PIPE_BYTES - PIPE_BYTES / 8;
 /// Payloads below this size are read: that takes fewer calls.
 const PARKED_FROM: usize = 16 * 1024;
 
+/// Shorter answers are read: at the end of a source every record may be one.
+const WORTH_A_PIPE: usize = 128 * 1024;
+
 /// Throttle time, error, session; one topic with its id; one partition: index, error, three offsets; aborted transactions.
 const HEAD: usize = (4 + 2 + 4) + (1 + 16) + (1 + 4 + 2 + 3 * 8) + 1;
 
@@ -35,24 +38,45 @@ const ONE: u8 = 2;
 /// Bytes in which any length can be written.
 const LONGEST_UVARINT: usize = 5;
 
+/// An answer, and what was left of it in the kernel.
+#[derive(Debug)]
+pub(super) struct Arrived {
+    pub(super) response: FetchResponse,
+    pub(super) parked: ParkedPayloads,
+    /// So many bytes filled the pipe; `None` if it was not full. The pages of some networks are far from full.
+    pub(super) filled: Option<usize>,
+}
+
+impl Arrived {
+    /// An answer that was read.
+    pub(super) fn whole(response: FetchResponse) -> Self {
+        Self {
+            response,
+            parked: ParkedPayloads::default(),
+            filled: None,
+        }
+    }
+}
+
 /// Reads the answer to a Fetch that asked for one partition, in a version with topic ids.
 pub(super) fn receive(
     connection: &mut Connection,
     version: i16,
     pipe: &SharedPipe,
-) -> Result<(FetchResponse, ParkedPayloads), WireError> {
+) -> Result<Arrived, WireError> {
     let mut answer = connection.open_answer()?;
     let mut body = Vec::new();
-    let mut parked = ParkedPayloads::default();
+    let (mut parked, mut filled) = (ParkedPayloads::default(), None);
     answer.read_onto(&mut body, HEAD)?;
     if is_plain(&body) {
         // The replica to read from.
         answer.read_onto(&mut body, 4)?;
         let length_at = body.len();
         let announced = answer.read_uvarint_onto(&mut body)?;
-        if (1..=answer.left()).contains(&announced) {
+        let is_number = body.last().is_some_and(|&byte| byte < 0x80);
+        if is_number && (WORTH_A_PIPE..=answer.left()).contains(&announced) {
             body.resize(length_at + LONGEST_UVARINT, 0);
-            parked = park(&mut answer, (&mut body, announced - 1), pipe)?;
+            (parked, filled) = park(&mut answer, (&mut body, announced - 1), pipe)?;
             let records = body.len() - length_at - LONGEST_UVARINT;
             write_uvarint(&mut body[length_at..], records + 1);
         }
@@ -60,7 +84,11 @@ pub(super) fn receive(
     let left = answer.left();
     answer.read_onto(&mut body, left)?;
     let response = connection.decode::<FetchRequest>(&mut Bytes::from(body), version)?;
-    Ok((response, parked))
+    Ok(Arrived {
+        response,
+        parked,
+        filled,
+    })
 }
 
 /// Whether it has no errors, and no aborted transactions, which would have to be read before anything is passed on.
@@ -79,9 +107,10 @@ fn park(
     answer: &mut OpenAnswer<'_>,
     (body, mut left): (&mut Vec<u8>, usize),
     pipe: &SharedPipe,
-) -> Result<ParkedPayloads, WireError> {
+) -> Result<(ParkedPayloads, Option<usize>), WireError> {
     let begins_at = body.len();
     let mut parked = ParkedPayloads::default();
+    let mut filled = None;
     while left > 0 {
         let header_at = body.len();
         answer.read_onto(body, HEADER_LEN.min(left))?;
@@ -99,17 +128,20 @@ fn park(
             break;
         }
         let mut poured = 0;
-        if payload >= PARKED_FROM && !header.is_control() {
+        if payload >= PARKED_FROM && !header.is_control() && filled.is_none() {
             poured = answer.pour(pipe, payload)?;
             failpoint::reach("parked-poured");
         }
         if poured > 0 {
             parked.push(header_at - begins_at, pipe.last(poured));
         }
+        if (1..payload).contains(&poured) {
+            filled = Some(parked.len());
+        }
         answer.read_onto(body, payload - poured)?;
         left -= payload;
     }
-    Ok(parked)
+    Ok((parked, filled))
 }
 
 /// Writes `value` into all five bytes, however small it is.

@@ -81,7 +81,7 @@ impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
     }
 
     fn note_commit(&mut self, position: i64) {
-        self.troubled = false;
+        self.caution.committed();
         self.stats.position.store(position, Relaxed);
         self.stats.resends.store(self.outbox.resends(), Relaxed);
         self.stats.commits.fetch_add(1, Relaxed);

@@ -95,6 +95,12 @@ impl MemoryCluster {
         seen.map(|stored| stored.bytes.clone()).collect()
     }
 
+    /// Produce requests that came.
+    #[must_use]
+    pub fn requests(&self) -> usize {
+        self.store().requests
+    }
+
     /// Whether a transaction is open.
     #[must_use]
     pub fn has_open_transaction(&self) -> bool {

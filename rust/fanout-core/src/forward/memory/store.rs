@@ -11,6 +11,7 @@ use crate::forward::seam::{Aborted, Outgoing};
 pub(super) const NOT_LEADER: i16 = 6;
 const OUT_OF_ORDER: i16 = 45;
 const OLD_EPOCH: i16 = 47;
+const MARKERS_PENDING: i16 = 51;
 const NOT_ENLISTED: i16 = 48;
 
 /// Something that goes wrong once, at the next request of its kind.
@@ -18,6 +19,8 @@ const NOT_ENLISTED: i16 = 48;
 pub enum Fault {
     /// The next Produce request is answered with this code for every batch and not stored.
     ProduceCode(i16),
+    /// The first Produce request of the next epoch's transaction is answered 51: markers are being written.
+    FirstRefused,
     /// After so many Produce requests that name a target, its batch in one is answered with this code and not stored.
     ProduceAt(u32, i32, i16),
     /// The targets' leaders change places; who asks the old one is told so.
@@ -78,6 +81,10 @@ pub(super) struct Store {
     /// Which of the two brokers leads the even targets.
     pub(super) even_leader: i32,
     pub(super) fetch_batches: usize,
+    /// The epoch of the last first request that was refused.
+    pub(super) refused_in: i16,
+    /// Produce requests that came.
+    pub(super) requests: usize,
 }
 
 impl Store {
@@ -98,7 +105,16 @@ impl Store {
         {
             self.even_leader = 1 - self.even_leader;
         }
+        self.requests += 1;
         match self.faults.front_mut() {
+            Some(Fault::FirstRefused) => {
+                if self.refused_in == self.epoch {
+                    return None;
+                }
+                self.refused_in = self.epoch;
+                self.faults.pop_front();
+                Some(Fault::ProduceCode(MARKERS_PENDING))
+            }
             Some(Fault::ProduceAt(ahead, wanted, _)) => {
                 if !batches.iter().any(|batch| batch.target == *wanted) {
                     return None;

@@ -3,6 +3,8 @@
 //! What the kernel has sent it does not have any more. So such a batch is never sent again: what
 //! would send another one again ends the transaction, and its records are fetched anew.
 
+use std::io;
+
 use super::super::seam::{Interrupt, Produce, Step};
 use super::resend::reason_of;
 use super::{Outbox, Parcel};
@@ -27,6 +29,14 @@ impl Convoy {
 }
 
 impl<P: Produce> Outbox<P> {
+    /// Whether a parked batch of `target` can be part of the request that waits.
+    pub fn joins(&mut self, target: i32) -> bool {
+        let waiting = &self.convoy.parcels;
+        waiting.is_empty()
+            || waiting.iter().all(|parcel| parcel.target != target)
+                && self.produce.leader(target).ok() == Some(self.convoy.node)
+    }
+
     /// Takes a batch that can be sent once; sends those before it where it does not fit in with them.
     pub(super) fn post_parked(&mut self, parcel: Parcel) -> Step<()> {
         while self.ready_bytes > 0 {
@@ -53,6 +63,17 @@ impl<P: Produce> Outbox<P> {
         }
         let Convoy { node, parcels, .. } = std::mem::take(&mut self.convoy);
         self.make_room(node)?;
+        if self.gate_open {
+            return self.send(node, parcels);
+        }
+        // The first request of a transaction is often refused while markers of the last one are written: it is one
+        // that can be sent again.
+        let read = parcels.into_iter().map(|mut parcel| {
+            parcel.load = parcel.load.read()?;
+            Ok(parcel)
+        });
+        let parcels = read.collect::<io::Result<_>>();
+        let parcels = parcels.map_err(|error| Interrupt::Renew(error.to_string()))?;
         self.send(node, parcels)
     }
 

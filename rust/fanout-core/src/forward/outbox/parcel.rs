@@ -1,5 +1,7 @@
 //! A batch on its way, with its target and its place in the order of posting.
 
+use std::io;
+
 use super::super::seam::Outgoing;
 use crate::batch::{PassedBatch, SealedBatch};
 use crate::wire::Parked;
@@ -11,8 +13,8 @@ pub enum Load {
     Built(SealedBatch),
     /// A source batch with another header.
     Passed(PassedBatch),
-    /// The same, with what was left of it in the kernel: it can be sent once.
-    Parked(PassedBatch, Parked),
+    /// The same, with what was left of it in the kernel: it can be sent once, and is not there any more then.
+    Parked(PassedBatch, Option<Parked>),
 }
 
 impl Load {
@@ -22,7 +24,7 @@ impl Load {
         let (slices, parked) = match self {
             Self::Built(sealed) => ([&[], sealed.bytes()], None),
             Self::Passed(passed) => (passed.slices(), None),
-            Self::Parked(passed, parked) => (passed.slices(), Some(parked)),
+            Self::Parked(passed, parked) => (passed.slices(), parked.as_ref()),
         };
         Outgoing {
             target,
@@ -54,6 +56,21 @@ impl Load {
     /// Whether it can be sent once only.
     pub(super) fn is_parked(&self) -> bool {
         matches!(self, Self::Parked(..))
+    }
+
+    /// It was sent: nothing of it is in the kernel.
+    pub(super) fn was_sent(&mut self) {
+        if let Self::Parked(_, parked) = self {
+            *parked = None;
+        }
+    }
+
+    /// The same with its payload in memory, so that it can be sent again.
+    pub(super) fn read(self) -> io::Result<Self> {
+        match self {
+            Self::Parked(passed, Some(parked)) => Ok(Self::Passed(passed.filled(&parked.read()?))),
+            other => Ok(other),
+        }
     }
 
     /// Its buffer, where it is ours to use again.

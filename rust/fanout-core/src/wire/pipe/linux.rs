@@ -11,6 +11,8 @@ use rustix::pipe::{fcntl_setpipe_size, pipe_with, splice, PipeFlags, SpliceFlags
 /// A connected TCP socket, whose timeouts bound every call.
 pub type Socket<'s> = BorrowedFd<'s>;
 
+const SIGPIPE: u32 = 13;
+
 const AT_ONCE: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 0,
@@ -25,6 +27,10 @@ pub(super) struct Ends {
 
 impl Ends {
     pub(super) fn new(bytes: usize) -> io::Result<Self> {
+        if !ignores_sigpipe()? {
+            // splice(2) into a socket that was closed would end the process.
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
         fcntl_setpipe_size(&writer, bytes)?;
         Ok(Self { reader, writer })
@@ -60,6 +66,14 @@ impl Ends {
         let mut room = [PollFd::new(&self.writer, PollFlags::OUT)];
         Ok(poll(&mut room, Some(&AT_ONCE))? == 0)
     }
+}
+
+/// Whether this process ignores the signal, as Python's and Rust's do unless told otherwise.
+fn ignores_sigpipe() -> io::Result<bool> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    Ok(mask.is_some_and(|mask| mask & (1 << (SIGPIPE - 1)) != 0))
 }
 
 /// Sends what `socket` takes at once of bytes that others follow at once: they travel in the same segments.

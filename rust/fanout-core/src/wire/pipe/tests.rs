@@ -1,9 +1,11 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::*;
+
+const TIMEOUT: Duration = Duration::from_millis(50);
 
 /// Both ends of one stream.
 fn stream() -> (TcpStream, TcpStream) {
@@ -11,9 +13,8 @@ fn stream() -> (TcpStream, TcpStream) {
     let far = TcpStream::connect(listener.local_addr().expect("its address")).expect("dialled");
     let (near, _) = listener.accept().expect("accepted");
     for end in [&near, &far] {
-        let timeout = Some(Duration::from_millis(50));
-        end.set_read_timeout(timeout).expect("set");
-        end.set_write_timeout(timeout).expect("set");
+        end.set_read_timeout(Some(TIMEOUT)).expect("set");
+        end.set_write_timeout(Some(TIMEOUT)).expect("set");
     }
     (near, far)
 }
@@ -55,8 +56,13 @@ fn bytes_go_from_one_socket_to_another_and_stay_the_same() {
 fn a_socket_with_nothing_to_say_is_waited_for_no_longer_than_its_timeout() {
     let (source, _feeds) = stream();
     let pipe = Pipes::default().lend().expect("a pipe");
+    let began = Instant::now();
     let error = pipe.pour(source.as_fd(), 10).expect_err("nothing came");
     assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+    assert!(
+        began.elapsed() >= TIMEOUT / 2,
+        "it would be asked in a circle"
+    );
 }
 
 #[test]
@@ -141,4 +147,38 @@ fn there_are_so_many_pipes_and_no_more() {
     assert!(pipes.clone().lend().is_none());
     lent.pop();
     assert!(pipes.lend().is_some());
+}
+
+#[test]
+fn a_socket_that_takes_nothing_more_is_waited_for_no_longer_than_its_timeout() {
+    let (target, _reads) = stream();
+    let pipe = Pipes::default().lend().expect("a pipe");
+    let error = loop {
+        let parked = pipe.park(&some_bytes(100_000)).expect("parked");
+        let mut drained = 0;
+        let end = loop {
+            match parked.drain(target.as_fd(), (drained, true)) {
+                Ok(more) => drained += more,
+                Err(error) => break Some(error),
+            }
+            if drained == parked.len() {
+                break None;
+            }
+        };
+        if let Some(error) = end {
+            break error;
+        }
+    };
+    assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+}
+
+#[test]
+fn a_system_that_refused_is_not_asked_again() {
+    let pipes = Pipes::default();
+    for passing in [io::ErrorKind::TimedOut, io::ErrorKind::ConnectionReset] {
+        pipes.heed(&passing.into());
+        assert!(pipes.lend().is_some());
+    }
+    pipes.clone().heed(&io::ErrorKind::PermissionDenied.into());
+    assert!(pipes.lend().is_none());
 }

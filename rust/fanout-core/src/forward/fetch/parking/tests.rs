@@ -166,19 +166,23 @@ fn found(
     (format!("{rest:?}"), batches.collect())
 }
 
-fn read_both_ways(case: &Case) -> usize {
+/// Payloads that were parked, and how many bytes of them filled the pipe.
+fn read_both_ways(case: &Case) -> (usize, Option<usize>) {
     let body = case.body();
     let whole = decode::<FetchRequest>(&mut Bytes::from(body.clone()), VERSION);
     let pipe = Pipes::default().lend().expect("a pipe");
     let pieces = receive(&mut asked(body, case.tags), VERSION, &pipe);
     match (whole, pieces) {
-        (Err(_), Err(_)) => 0,
-        (Ok(whole), Ok((response, parked))) => {
+        (Err(_), Err(_)) => (0, None),
+        (Ok(whole), Ok(arrived)) => {
+            let Arrived {
+                response, parked, ..
+            } = arrived;
             assert_eq!(
                 found(&response, &parked),
                 found(&whole, &ParkedPayloads::default())
             );
-            parked.gaps().len()
+            (parked.gaps().len(), arrived.filled)
         }
         (whole, pieces) => panic!("whole: {whole:?}\nin pieces: {pieces:?}"),
     }
@@ -229,13 +233,18 @@ fn long_payloads_are_parked_and_those_that_find_no_room_are_read() {
         flipped: None,
         tags: UNTAGGED,
     };
-    assert_eq!(read_both_ways(&case), 4, "the last one is not whole");
+    assert_eq!(
+        read_both_ways(&case),
+        (4, None),
+        "the last one is not whole"
+    );
     case.batches = vec![(100_000, false), (100_000, true), (100_000, false)];
     case.cut = 0;
-    assert_eq!(read_both_ways(&case), 2, "a marker is looked at");
+    assert_eq!(read_both_ways(&case), (2, None), "a marker is looked at");
     case.batches = vec![(299_000, false); 200];
-    let parked = read_both_ways(&case);
+    let (parked, filled) = read_both_ways(&case);
     assert!((2..200).contains(&parked), "{parked}");
-    case.batches = vec![(PARKED_FROM - 100, false); 5];
-    assert_eq!(read_both_ways(&case), 0);
+    assert!(filled.is_some_and(|bytes| bytes > 299_000), "{filled:?}");
+    case.batches = vec![(PARKED_FROM - 100, false); 20];
+    assert_eq!(read_both_ways(&case), (0, None));
 }
