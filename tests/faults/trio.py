@@ -38,13 +38,14 @@ SETTLE_BUDGET_S = 90.0
 class Trio:
     """A road over three replicas; its forwarder runs until the block ends, or is killed and started again."""
 
-    def __init__(self, faulty: Faulty) -> None:
+    def __init__(self, faulty: Faulty, *more: str) -> None:
         self.faulty = faulty
         self.cluster = faulty.cluster
         self.bootstrap = faulty.direct
         self.recoveries: list[float] = []
         """Seconds from each fault's end until the target grew again."""
         self.road = Road.laid(self.bootstrap, targets=4)
+        self.arguments = (*self.road.arguments, *more)
         self._admin = AdminClient({"bootstrap.servers": self.bootstrap})
         self._stack = ExitStack()
         self.running: Running
@@ -62,13 +63,13 @@ class Trio:
 
     def start(self) -> None:
         """Starts the forwarder."""
-        self.running = self._stack.enter_context(Running(self.faulty.bootstrap, *self.road.arguments))
+        self.running = self._stack.enter_context(Running(self.faulty.bootstrap, *self.arguments))
 
-    def finish(self) -> None:
+    def finish(self, *, placed: bool = True) -> None:
         """Ends the daemon, carries what is left and compares everything."""
         self.running.kill()
-        fanout(self.faulty.bootstrap, *self.road.arguments, "--until", "end").require()
-        self.road.prove()
+        fanout(self.faulty.bootstrap, *self.arguments, "--until", "end").require()
+        self.road.prove(placed=placed)
 
     def visible(self) -> int:
         """What read_committed readers of the target see."""

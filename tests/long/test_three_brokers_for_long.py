@@ -4,6 +4,7 @@ without a network, rolling restarts."""
 from __future__ import annotations
 
 import random
+import signal
 import statistics
 import time
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 RECORDS = 1_000_000
 RATE = 4_000
+LONG_RATE = 12_000
+"""At which producers that wait fill long batches."""
 KILLS = 20
 SEED = 2
 HALF_MINUTE_S = 30.0
@@ -68,6 +71,30 @@ def test_a_million_records_outlive_twenty_forwarders_and_every_leader(trio: Trio
         f"kills={kills} counted={counted} broker_kills={len(PARTS)} "
         f"recovery_p50_s={statistics.median(recoveries):.2f} recovery_max_s={max(recoveries):.2f}"
     )
+
+
+def test_batches_that_nobody_reads_outlive_every_leader(own_cluster: Callable[..., Cluster]) -> None:
+    cluster = Cluster(nodes=3, properties=ONE_EACH)
+    with Faulty(cluster) as faulty:
+        own_cluster(cluster)
+        trio = Trio(faulty, "--route", "batch")
+        trio.arguments = ("-o", "json", *trio.arguments)
+        trio.road.generator.linger_ms = 250
+        with trio.road.generator.feed(LONG_RATE), trio:
+            trio.wait_for_more()
+            for node in cluster.nodes * 2:
+                trio.settle()
+                node.kill()
+                trio.resumes()
+                node.start()
+            trio.settle()
+            trio.running.signal(signal.SIGTERM)
+            lanes = trio.running.wait().require().document["lanes"]
+        trio.finish(placed=False)
+    unread = sum(lane["batches"].get("pass:unread", 0) for lane in lanes)
+    renewals = sum(lane["renewals"] for lane in lanes)
+    print(f"broker_kills={2 * len(cluster.nodes)} unread={unread} renewals={renewals}")
+    assert unread > 100, "void: nearly all were read"
 
 
 def test_rolling_restarts_leave_no_error_line(trio: Trio) -> None:

@@ -48,6 +48,8 @@ class Generator:
 
     def __init__(self, bootstrap: str, topic: str, recipe: Recipe) -> None:
         self.topic = topic
+        self.linger_ms = 5
+        """How long a batch waits to become long. Of producers that have not written yet."""
         self.recipe = recipe
         self.ledger = Ledger()
         self.bootstrap = bootstrap
@@ -159,7 +161,7 @@ class Generator:
             "bootstrap.servers": self.bootstrap,
             "acks": "all",
             "enable.idempotence": True,
-            "linger.ms": 5,
+            "linger.ms": self.linger_ms,
             "batch.num.messages": 500,
             "queue.buffering.max.messages": 500_000,
             # The partitioner of Java producers: what a forwarder meets is its hash taken modulo the source partitions.
