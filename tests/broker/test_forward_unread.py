@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -73,4 +74,15 @@ def test_a_lane_that_promises_at_least_once_keeps_what_it_may_have_to_send_again
     generator = Generator(kafka.bootstrap, topics("source", 1, KEPT), LONG)
     generator.write(Chunk(records=5_000))
     ways = carried(generator, topics("target", 2, KEPT), delivery="at-least-once")
+    assert ways["pass:unread"] == 0, ways
+
+
+def test_a_process_that_a_broken_connection_would_end_reads_what_it_carries(kafka: Kafka, topics: Topics) -> None:
+    generator = Generator(kafka.bootstrap, topics("source", 1, KEPT), LONG)
+    generator.write(Chunk(records=5_000))
+    ignored = signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    try:
+        ways = carried(generator, topics("target", 2, KEPT))
+    finally:
+        signal.signal(signal.SIGPIPE, ignored)
     assert ways["pass:unread"] == 0, ways

@@ -12,11 +12,14 @@ use fanout_core::forward::seam::Aborted;
 use fanout_core::note::Note;
 use fanout_core::record::{Origin, Tally};
 use fanout_core::route::{Partitioner, Policy};
+use faults::fault;
 use kafka_protocol::protocol::StrBytes;
 use kafka_protocol::records::RecordBatchDecoder;
 use lane::{batch, source, Kind, TARGETS};
 use proptest::prelude::*;
 
+#[path = "lane/faults.rs"]
+mod faults;
 mod lane;
 
 /// A run's lane: by key, with origins.
@@ -72,29 +75,6 @@ fn assert_exactly(cluster: &MemoryCluster, expected: impl Iterator<Item = i64>) 
     let place = cluster.committed().expect("a commit");
     assert_eq!(place.metadata.parse::<Note>().expect("ours").done, tally);
     assert!(!cluster.has_open_transaction());
-}
-
-fn refusal() -> impl Strategy<Value = i16> {
-    prop_oneof![Just(6), Just(19), Just(45), Just(47), Just(120)]
-}
-
-fn fault() -> impl Strategy<Value = Fault> {
-    prop_oneof![
-        Just(Fault::ProduceCode(6)),
-        Just(Fault::ProduceCode(51)),
-        Just(Fault::ProduceCode(45)),
-        Just(Fault::ProduceCode(59)),
-        (0..6_u32, 0..4_usize, refusal()).prop_map(|(ahead, at, code)| Fault::ProduceAt(
-            ahead,
-            TARGETS[at],
-            code
-        )),
-        Just(Fault::LeadersMove),
-        Just(Fault::ProduceAnswerLost),
-        Just(Fault::EndAnswerLost),
-        Just(Fault::EndLost),
-        Just(Fault::EndLate),
-    ]
 }
 
 fn protocol() -> impl Strategy<Value = Protocol> {

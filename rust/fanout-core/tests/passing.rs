@@ -20,10 +20,13 @@ use fanout_core::forward::stats::Reason;
 use fanout_core::note::Note;
 use fanout_core::record::Tally;
 use fanout_core::route::Policy;
+use faults::fault;
 use kafka_protocol::records::RecordBatchDecoder;
 use lane::{batch, source, Kind, TARGETS};
 use proptest::prelude::*;
 
+#[path = "lane/faults.rs"]
+mod faults;
 mod lane;
 mod reference;
 
@@ -286,26 +289,6 @@ fn a_lost_answer_sends_the_same_bytes_of_a_passed_batch_again() {
     }
 }
 
-fn fault() -> impl Strategy<Value = Fault> {
-    prop_oneof![
-        Just(Fault::ProduceCode(6)),
-        Just(Fault::ProduceCode(45)),
-        Just(Fault::ProduceCode(51)),
-        Just(Fault::ProduceCode(59)),
-        (
-            0..4_u32,
-            0..TARGETS.len(),
-            prop_oneof![Just(6_i16), Just(19), Just(45), Just(47)]
-        )
-            .prop_map(|(ahead, at, code)| Fault::ProduceAt(ahead, TARGETS[at], code)),
-        Just(Fault::LeadersMove),
-        Just(Fault::ProduceAnswerLost),
-        Just(Fault::EndAnswerLost),
-        Just(Fault::EndLost),
-        Just(Fault::EndLate),
-    ]
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
@@ -313,9 +296,9 @@ proptest! {
     fn what_nobody_here_has_read_arrives_once_whatever_goes_wrong(
         (ahead, at) in (2..6_u32, 0..TARGETS.len()),
         faults in proptest::collection::vec(fault(), 0..4),
-        end in 8_000_i64..9_000,
+        end in 22_000_i64..23_000,
     ) {
-        let cluster = source(60, 200);
+        let cluster = source(120, 200);
         // The first one comes when payloads stay in the kernel, and the others behind it.
         cluster.plant(Fault::ProduceAt(ahead, TARGETS[at], 6));
         for &fault in &faults {

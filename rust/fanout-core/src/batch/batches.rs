@@ -30,12 +30,8 @@ impl<'a> Batch<'a> {
     ///
     /// If `bytes` is shorter or longer than the batch, or its header cannot be.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, BatchError> {
+        let header = Self::header_of(bytes)?;
         let found = bytes.len();
-        let header = bytes.first_chunk().ok_or(BatchError::CutShort {
-            needed: HEADER_LEN,
-            found,
-        })?;
-        let header = BatchHeader::parse(header)?;
         let needed = header.total_len();
         match bytes.get(..needed) {
             None => Err(BatchError::CutShort { needed, found }),
@@ -52,17 +48,19 @@ impl<'a> Batch<'a> {
 
     /// Reads the batch that lacks the bytes of `gap`.
     fn parse_around(bytes: &'a [u8], gap: Gap) -> Result<Self, BatchError> {
-        let found = bytes.len();
-        let header = bytes.first_chunk().ok_or(BatchError::CutShort {
-            needed: HEADER_LEN,
-            found,
-        })?;
-        let header = BatchHeader::parse(header)?;
         Ok(Self {
-            header,
+            header: Self::header_of(bytes)?,
             bytes,
             gap: Some(gap),
         })
+    }
+
+    fn header_of(bytes: &[u8]) -> Result<BatchHeader, BatchError> {
+        let header = bytes.first_chunk().ok_or(BatchError::CutShort {
+            needed: HEADER_LEN,
+            found: bytes.len(),
+        })?;
+        BatchHeader::parse(header)
     }
 
     /// What the batch lacks: it can travel whole, but not be read.

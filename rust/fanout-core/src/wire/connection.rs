@@ -290,11 +290,8 @@ impl Connection {
         pieces.push(Piece::Bytes(&self.out));
         pieces.extend(body);
         let patience = Patience::of(&self.settings);
-        let written = write_all(&mut *self.transport, &pieces, &patience);
-        written.map_err(|source| {
-            self.settings.pipes.heed(&source);
-            WireError::of(&self.address, source)
-        })?;
+        write_all(&mut *self.transport, &pieces, &patience)
+            .map_err(|source| WireError::of(&self.address, source))?;
         self.last_used = Instant::now();
         self.owed.push_back(Owed {
             correlation: self.next_correlation,

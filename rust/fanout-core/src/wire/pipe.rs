@@ -31,14 +31,17 @@ const DROPPED_AT_ONCE: usize = 64 * 1024;
 #[derive(Debug)]
 pub(super) struct Pipe {
     ends: Ends,
+    /// Set where the system turns out not to move bytes: no pipe is lent any more.
+    refused: Arc<AtomicBool>,
     poured: u64,
     drained: u64,
 }
 
 impl Pipe {
-    fn new() -> io::Result<Self> {
+    fn new(refused: Arc<AtomicBool>) -> io::Result<Self> {
         Ok(Self {
             ends: Ends::new(PIPE_BYTES)?,
+            refused,
             poured: 0,
             drained: 0,
         })
@@ -67,6 +70,14 @@ impl Pipe {
         let drained = drain(&self.ends)?;
         self.drained += drained as u64;
         Ok(drained)
+    }
+
+    fn heed(&self, error: &io::Error) {
+        use io::ErrorKind as E;
+        let refusals = [E::InvalidInput, E::PermissionDenied, E::Unsupported];
+        if refusals.contains(&error.kind()) && !self.refused.swap(true, Relaxed) {
+            tracing::info!(%error, "the system moves no bytes between sockets: they are read and written");
+        }
     }
 }
 
@@ -99,18 +110,11 @@ impl Pipes {
         if all.len() == MOST_PIPES {
             return None;
         }
-        let pipe = SharedPipe(Arc::new(Mutex::new(Pipe::new().ok()?)));
+        let pipe = SharedPipe(Arc::new(Mutex::new(
+            Pipe::new(Arc::clone(&self.refused)).ok()?,
+        )));
         all.push(pipe.clone());
         Some(pipe)
-    }
-
-    /// Lends no pipe from now on if `error` says that the system does not let us use them.
-    pub(super) fn heed(&self, error: &io::Error) {
-        use io::ErrorKind as E;
-        let refusals = [E::InvalidInput, E::PermissionDenied, E::Unsupported];
-        if refusals.contains(&error.kind()) && !self.refused.swap(true, Relaxed) {
-            tracing::info!(%error, "the system moves no bytes between sockets: they are read and written");
-        }
     }
 }
 
@@ -162,7 +166,8 @@ impl SharedPipe {
     /// Moves up to `len` bytes from `socket` in; 0 if the pipe is full.
     pub(super) fn pour(&self, socket: Socket<'_>, len: usize) -> io::Result<usize> {
         let mut pipe = self.pipe();
-        let poured = pipe.ends.pour(socket, len)?;
+        let poured = pipe.ends.pour(socket, len);
+        let poured = poured.inspect_err(|error| pipe.heed(error))?;
         pipe.poured += poured as u64;
         Ok(poured)
     }
@@ -213,6 +218,7 @@ impl Parked {
             self.pipe.pipe()
         };
         pipe.count_drained(|ends| ends.drain(socket, self.len - begun, more))
+            .inspect_err(|error| pipe.heed(error))
     }
 
     /// The pipe with these bytes in front.

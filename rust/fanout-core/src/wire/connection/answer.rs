@@ -118,10 +118,7 @@ impl OpenAnswer<'_> {
                     Err(error) => self.patience.allows(error),
                 },
             };
-            step.map_err(|source| {
-                self.connection.settings.pipes.heed(&source);
-                self.connection.failed(source)
-            })?;
+            step.map_err(|source| self.connection.failed(source))?;
         }
         self.left -= poured;
         Ok(poured)

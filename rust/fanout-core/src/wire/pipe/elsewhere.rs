@@ -5,6 +5,7 @@ use std::io::{self, IoSlice};
 use std::marker::PhantomData;
 
 /// There is none that pipes lead to.
+#[derive(Debug, Clone, Copy)]
 pub struct Socket<'s>(Infallible, PhantomData<&'s ()>);
 
 #[derive(Debug)]

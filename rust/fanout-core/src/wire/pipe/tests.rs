@@ -1,3 +1,4 @@
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd;
@@ -174,11 +175,34 @@ fn a_socket_that_takes_nothing_more_is_waited_for_no_longer_than_its_timeout() {
 
 #[test]
 fn a_system_that_refused_is_not_asked_again() {
+    // splice(2) takes nothing from a folder and gives nothing to a file that is appended to.
+    let folder = File::open("/").expect("there");
+    let path = std::env::temp_dir().join(format!("fanout-appended-{}", std::process::id()));
+    let appended = File::options().append(true).create(true).open(&path);
+    let appended = appended.expect("a file");
+    std::fs::remove_file(&path).expect("made");
+
     let pipes = Pipes::default();
-    for passing in [io::ErrorKind::TimedOut, io::ErrorKind::ConnectionReset] {
-        pipes.heed(&passing.into());
-        assert!(pipes.lend().is_some());
-    }
-    pipes.clone().heed(&io::ErrorKind::PermissionDenied.into());
-    assert!(pipes.lend().is_none());
+    let pipe = pipes.lend().expect("a pipe");
+    pipe.pour(folder.as_fd(), 10).expect_err("refused");
+    assert!(pipes.lend().is_none(), "after a refusal to take");
+
+    let pipes = Pipes::default();
+    let parked = pipes.lend().expect("a pipe").park(b"payload");
+    let parked = parked.expect("parked");
+    parked
+        .drain(appended.as_fd(), (0, false))
+        .expect_err("refused");
+    assert!(pipes.clone().lend().is_none(), "after a refusal to give");
+}
+
+#[test]
+fn a_connection_that_breaks_is_no_refusal() {
+    let pipes = Pipes::default();
+    let pipe = pipes.lend().expect("a pipe");
+    let (source, feeds) = stream();
+    pipe.pour(source.as_fd(), 10).expect_err("nothing came");
+    drop(feeds);
+    pipe.pour(source.as_fd(), 10).expect_err("nothing comes");
+    assert!(pipes.lend().is_some());
 }
