@@ -15,7 +15,7 @@ from commands import Running, fanout
 from conftest import Topics, unique_name
 from oracle import Expectation, Fate, Recipe, check
 from oracle.compaction import COMPACTED, compact
-from oracle.ends import ends
+from oracle.ends import ends, settled_ends
 from oracle.generate import CODECS, Chunk, Generator
 from oracle.placement import java_placement
 from oracle.prove import Carried, prove
@@ -201,10 +201,10 @@ def test_whole_batches_pass_and_keep_the_order_of_their_source(carried: Errand) 
 def test_a_second_run_carries_nothing_twice(errand: Errand) -> None:
     errand.generator.write(Chunk(records=3_000, ending="commit"))
     errand.run()
-    before = ends(errand.bootstrap, errand.target)
+    before = settled_ends(errand.bootstrap, errand.target)
     again = errand.run().document
     assert sum(lane["records"] for lane in again["lanes"]) == 0
-    assert ends(errand.bootstrap, errand.target) == before
+    assert settled_ends(errand.bootstrap, errand.target) == before
     errand.prove()
 
 

@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from commands import fanout
 from conftest import Topics, unique_name
-from oracle.ends import ends
+from oracle.ends import settled_ends
 from oracle.state import committed_offsets
 
 if TYPE_CHECKING:
@@ -48,13 +48,17 @@ class Stage:
 
     def refuses_words(self, code: int, words: list[str], *named: str) -> None:
         """Runs it; it must end with `code`, say all of `named` on stderr, nothing on stdout, and change nothing."""
-        before = committed_offsets(self.bootstrap, self.group, self.source), ends(self.bootstrap, self.target)
+        before = self._stands()
         ran = fanout(self.bootstrap, *words, timeout_s=60).require(code)
         for said in named:
             assert said in ran.err, f"{said!r} is not in: {ran.err}"
         assert "Traceback" not in ran.err
         assert ran.out == ""
-        assert (committed_offsets(self.bootstrap, self.group, self.source), ends(self.bootstrap, self.target)) == before
+        assert self._stands() == before
+
+    def _stands(self) -> tuple[object, object]:
+        """What the group has committed, and where the target ends."""
+        return committed_offsets(self.bootstrap, self.group, self.source), settled_ends(self.bootstrap, self.target)
 
 
 def _option(name: str) -> str:
@@ -76,7 +80,7 @@ def stage_on(bootstrap: str, topics: Topics) -> Stage:
 
 def test_the_stage_itself_is_sound(stage: Stage) -> None:
     fanout(stage.bootstrap, *stage.arguments()).require()
-    assert sum(ends(stage.bootstrap, stage.target).values()) > 0
+    assert sum(settled_ends(stage.bootstrap, stage.target).values()) > 0
 
 
 def test_a_source_that_is_missing_is_refused(stage: Stage) -> None:

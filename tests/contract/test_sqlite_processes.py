@@ -5,7 +5,10 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+import threading
+import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -82,6 +85,43 @@ def test_looking_waits_for_nobody_who_writes(tmp_path: Path) -> None:
         writer.execute("ROLLBACK")
     fresh.close()
     store.close()
+
+
+def test_a_new_file_that_another_process_is_setting_up_is_waited_for(tmp_path: Path) -> None:
+    file, over = tmp_path / "claims.db", threading.Event()
+    other = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")  # SQLite itself, asked for a log, does not wait for this one
+
+    def end_it() -> None:
+        time.sleep(0.3)
+        over.set()
+        other.execute("ROLLBACK")
+
+    with closing(other), ThreadPoolExecutor() as aside:
+        ended = aside.submit(end_it)
+        store = open_store(f"sqlite:///{file}", 600)
+        store.renew("here", 600)
+        assert over.is_set()
+        assert store.owners() == ["here"]
+        store.close()
+        ended.result()
+
+
+def test_of_many_that_open_a_new_file_at_once_none_is_turned_away(tmp_path: Path) -> None:
+    def open_new(number: int, at_once: threading.Barrier, path: Path) -> None:
+        store = open_store(f"sqlite:///{path}", 600)
+        at_once.wait()
+        store.renew(f"owner-{number}", 600)
+        store.close()
+
+    many = 8
+    with ThreadPoolExecutor(many) as threads:
+        for number in range(50):
+            path, at_once = tmp_path / f"claims-{number}.db", threading.Barrier(many)
+            list(threads.map(open_new, range(many), [at_once] * many, [path] * many))
+            store = open_store(f"sqlite:///{path}", 600)
+            assert len(store.owners()) == many
+            store.close()
 
 
 def wait_ready(process: subprocess.Popen[str]) -> None:

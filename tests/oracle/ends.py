@@ -7,7 +7,16 @@ from typing import Literal, Self
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-__all__ = ["Ends", "Isolation", "ends", "open_consumer", "partitions_of", "unstable", "wait_for_markers"]
+__all__ = [
+    "Ends",
+    "Isolation",
+    "ends",
+    "open_consumer",
+    "partitions_of",
+    "settled_ends",
+    "unstable",
+    "wait_for_markers",
+]
 
 Isolation = Literal["read_committed", "read_uncommitted"]
 
@@ -54,6 +63,13 @@ class Ends:
 def ends(bootstrap: str, topic: str) -> dict[int, int]:
     """Last stable offset of each partition: the end as read_committed readers see it."""
     with Ends(bootstrap, topic) as found:
+        return found.stable()
+
+
+def settled_ends(bootstrap: str, topic: str) -> dict[int, int]:
+    """The same once the markers of what ended are written (`Ends.wait_for_markers`): after a run, not during one."""
+    with Ends(bootstrap, topic) as found:
+        found.wait_for_markers()
         return found.stable()
 
 

@@ -22,6 +22,9 @@ __all__ = ["SqliteStore"]
 WAIT_S = 5.0
 """How long a batch waits for the batches of other processes."""
 
+RETRY_S = 0.01
+"""How often a new file is tried again that another process is setting up."""
+
 SCHEMA = (
     "CREATE TABLE IF NOT EXISTS kept (key BLOB PRIMARY KEY, token BLOB, hash BLOB NOT NULL, until REAL NOT NULL) "
     "WITHOUT ROWID",
@@ -167,10 +170,25 @@ def _open(path: str) -> sqlite3.Connection:
     """Each statement by itself, not in one transaction: where the tables exist, none of them waits for a writer."""
     file = sqlite3.connect(path, timeout=WAIT_S, isolation_level=None, check_same_thread=False)
     try:
+        _write_ahead(file)
         # What a crash of the host may take from the log is repeated, not lost.
-        for statement in ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL", *SCHEMA):
+        for statement in ("PRAGMA synchronous = NORMAL", *SCHEMA):
             file.execute(statement).fetchall()
     except sqlite3.Error:
         file.close()
         raise
     return file
+
+
+def _write_ahead(file: sqlite3.Connection) -> None:
+    """Turns the file over to a log of its own. SQLite does not wait there for another who does the same: we do."""
+    until = time.monotonic() + WAIT_S
+    while True:
+        try:
+            file.execute("PRAGMA journal_mode = WAL").fetchall()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(RETRY_S)
+        else:
+            return
