@@ -207,6 +207,15 @@ def test_a_killed_keeper_takes_the_brokers_with_it(own_cluster: Callable[..., Cl
     wait_until(lambda: not Path("/proc", str(node.pid)).exists(), "the broker still runs")
 
 
+def test_the_libraries_that_a_broker_unpacks_go_with_its_cluster(one_node: Cluster) -> None:
+    packed = NewTopic("packed", num_partitions=1, config={"compression.type": "lz4"})
+    admin = AdminClient({"bootstrap.servers": one_node.bootstrap})
+    admin.create_topics([packed])["packed"].result()
+    write(one_node, "packed", b"by the broker")
+    folder = one_node.logs.parent
+    assert list(folder.glob("liblz4-java*")), [found.name for found in folder.iterdir()]
+
+
 def write(cluster: Cluster, topic: str, value: bytes) -> None:
     """Writes one acknowledged record to `topic`, which is made when it is missing."""
     admin = AdminClient({"bootstrap.servers": cluster.bootstrap})

@@ -109,7 +109,8 @@ class Cluster:
         try:
             self._write_settings()
             self._format()
-            command = [java, *BROKER_OPTIONS, *self._java_options, self._logging("broker"), "-cp", jars, "kafka.Kafka"]
+            options = (*BROKER_OPTIONS, *self._java_options, self._unpacked, self._logging("broker"))
+            command = [java, *options, "-cp", jars, "kafka.Kafka"]
             for node in self.nodes:
                 node.prepare(self._keeper, [*command, str(self._settings(node))], self.logs / f"{node.name}.log")
                 node.launch()
@@ -167,6 +168,11 @@ class Cluster:
             raise
         return done.stdout
 
+    @property
+    def _unpacked(self) -> str:
+        """Where codecs unpack their libraries, which a JVM that is killed leaves behind: they go with the cluster."""
+        return f"-Djava.io.tmpdir={self._folder}"
+
     def _write_settings(self) -> None:
         self.logs.mkdir()
         self._release.write_logging(self._folder)
@@ -204,6 +210,7 @@ class Cluster:
         command = [
             str(find_java()),
             *SHORT_LIVED_OPTIONS,
+            self._unpacked,
             self._logging("tool"),
             "-cp",
             class_path(self._release.version),

@@ -28,9 +28,6 @@ const FETCH: RangeInclusive<i16> = 13..=16;
 
 const READ_COMMITTED: i8 = 1;
 
-/// What is asked for where payloads are left in a pipe, at least.
-const LEAST_PIPE_BYTES: usize = 256 * 1024;
-
 /// The Kafka side of [`Fetch`].
 pub struct KafkaFetch {
     client: Client,
@@ -222,7 +219,7 @@ impl Source {
             }
         })?;
         if let Some(filled) = arrived.filled {
-            self.pipe_bytes.set(filled.max(LEAST_PIPE_BYTES));
+            self.pipe_bytes.set(filled.max(parking::LEAST_FETCH_BYTES));
         }
         let Arrived {
             response, parked, ..

@@ -16,6 +16,9 @@ use crate::wire::{Connection, OpenAnswer, SharedPipe, WireError, PIPE_BYTES};
 /// What is asked for at once, at most: what a pipe holds, less an eighth, since not every page in it is full.
 pub(super) const FETCH_BYTES: usize = PIPE_BYTES - PIPE_BYTES / 8;
 
+/// And at least, however little filled a pipe.
+pub(super) const LEAST_FETCH_BYTES: usize = 256 * 1024;
+
 /// Payloads below this size are read: that takes fewer calls.
 const PARKED_FROM: usize = 16 * 1024;
 
