@@ -9,8 +9,6 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Self
 
-from fanout.demo.node import free_port
-
 from .frames import Frame, read_frame
 from .rules import Cut, Delay, Drop, Late, Rules, Twice
 
@@ -30,14 +28,14 @@ class Proxy:
     """Listens on `port` and passes frames to and from `target`, those apart that meet a fault of `rules`."""
 
     def __init__(self, target: int, rules: Rules | None = None, late: LateRequests | None = None) -> None:
-        self.port = free_port()
         self.rules = rules or Rules()
         self.late = late or LateRequests()
         self.passed = 0
         """Bytes carried so far, both ways."""
         self.target = target
         self._flowing = {way: threading.Event() for way in BOTH}
-        self._listener = socket.create_server(("127.0.0.1", self.port))
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
         self._links: list[Link] = []
         self._threads: list[threading.Thread] = []
         self.flow()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import signal
 import socket
@@ -22,6 +23,11 @@ __all__ = ["Node", "free_port"]
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 60.0
+
+PORTS = range(20_000, 32_000)
+"""Below those the kernel takes for the near ends of connections."""
+
+_turns = itertools.count(random.randrange(len(PORTS)))  # noqa: S311 (no secret)
 
 
 class Node:
@@ -172,20 +178,21 @@ class Node:
 
 
 def free_port() -> int:
-    """A loopback port that nothing listens on.
+    """A loopback port that nothing listens on, and that was not given before.
 
-    Below the range the kernel takes outgoing ports from: a client that tries again and again to reach a
-    killed broker would else sooner or later be given the broker's port for its own end and talk to itself.
+    A client that tries again and again to reach a killed broker would sooner or later be given the broker's port
+    for its own end and talk to itself: hence `PORTS`. And who asked before may not listen yet, or may be killed and
+    about to come back: each port is given once, until all were.
     """
-    for _ in range(100):
-        port = random.randrange(20_000, 32_000)  # noqa: S311 (no secret)
+    for turn in itertools.islice(_turns, 100):
+        port = PORTS[turn % len(PORTS)]
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
             return port
-    raise RuntimeError("no free port between 20000 and 32000")
+    raise RuntimeError(f"no free port between {PORTS.start} and {PORTS.stop}")
 
 
 def _accepts(port: int) -> bool:
