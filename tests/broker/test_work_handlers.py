@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import statistics
+import time
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ import pytest
 from commands import Running, fanout
 from conftest import unique_name
 
-from .working import HERE, committed, ends, wait_until, write
+from .working import HERE, committed, ends, is_alive, wait_until, write
 
 if TYPE_CHECKING:
     from conftest import Kafka, Topics
@@ -101,3 +102,51 @@ def test_a_changed_application_takes_over_and_one_that_does_not_import_leaves_th
     lines = log.read_text(encoding="utf-8").splitlines()
     print(f"records=3 lost=0 duplicated={len(lines) - 3} versions={lines}")
     assert lines == ["one 1", "one 2", "two 3"]
+
+
+HANGING = """
+import ctypes, os
+with open({log!r}, "a") as log:
+    log.write(f"hangs {{os.getpid()}}\\n")
+ctypes.PyDLL(None).sleep(600)  # no other thread of its process runs meanwhile
+"""
+
+SLOW = """
+import asyncio
+from fanout import App
+app = App("slow")
+@app.handler({topic!r}, dlq=None)
+async def handle(value: bytes) -> None:
+    with open({log!r}, "a") as log:
+        print("begin", value.decode(), file=log, flush=True)
+        await asyncio.sleep(0 if value == b"1" else 2)
+        print("end", value.decode(), file=log)
+"""
+
+
+def test_a_stop_while_a_change_hangs_in_its_import_waits_for_what_is_handled_and_not_for_the_import(
+    kafka: Kafka, topics: Topics, tmp_path: Path
+) -> None:
+    topic, log, source, group = topics("orders"), tmp_path / "log", tmp_path / "slow.py", unique_name("workers")
+    log.touch()
+
+    def logged() -> list[str]:
+        return log.read_text(encoding="utf-8").splitlines()
+
+    source.write_text(SLOW.format(topic=topic, log=str(log)), encoding="utf-8")
+    with Running(kafka.bootstrap, "work", "slow:app", "--app-dir", str(tmp_path), "-g", group, "--reload") as running:
+        write(kafka.bootstrap, topic, [(b"k", 1)])
+        wait_until(lambda: logged() == ["begin 1", "end 1"], "the workers are there")
+        source.write_text(HANGING.format(log=str(log)), encoding="utf-8")
+        wait_until(lambda: "hangs" in logged()[-1], "the import hangs")
+        write(kafka.bootstrap, topic, [(b"k", 2)])
+        wait_until(lambda: logged()[-1] == "begin 2", "the workers go on meanwhile")
+        running.signal(signal.SIGTERM)
+        began = time.monotonic()
+        running.wait(40).require(0)
+        took_s = time.monotonic() - began
+    *first, hangs, begun, ended = logged()
+    left = ends(kafka.bootstrap, topic)[0] - committed(kafka.bootstrap, group, topic)[0]
+    print(f"records=2 lost={left} duplicated=0 stopped_s={took_s:.1f}")
+    assert (first, begun, ended, left) == (["begin 1", "end 1"], "begin 2", "end 2", 0)
+    assert not is_alive(int(hangs.removeprefix("hangs ")))

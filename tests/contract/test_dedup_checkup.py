@@ -64,7 +64,7 @@ def test_a_file_that_cannot_be_opened_is_refused_and_another_is_fine(tmp_path: P
 
 
 def test_memory_that_workers_cannot_share_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fanout.work.check.ask_about_app", lambda _: {"name": "a", "handlers": []})
+    monkeypatch.setattr("fanout.work.check.ask_about_app", lambda *_: {"name": "a", "handlers": []})
     settings = WorkSettings(
         clients=Clients(common=Properties({"bootstrap.servers": "b:1"})),
         app="m:a",
@@ -87,7 +87,7 @@ def test_a_handler_that_names_a_key_where_nothing_is_remembered_is_told_of(
 ) -> None:
     handler = {"dead_letters": None, "retry_topic": None, "order_by": "key", "ack": "on_success"}
     handlers = [{**handler, "topic": "orders", "names_key": True}, {**handler, "topic": "clicks", "names_key": False}]
-    monkeypatch.setattr("fanout.work.check.ask_about_app", lambda _: {"name": "a", "handlers": handlers})
+    monkeypatch.setattr("fanout.work.check.ask_about_app", lambda *_: {"name": "a", "handlers": handlers})
     monkeypatch.setattr(Twin, "partitions", lambda *_: 1)
     clients = Clients(common=Properties({"bootstrap.servers": "b:1"}))
     check_work(WorkSettings(clients=clients, app="m:a"), Twin())

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import subprocess
 import threading
+import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from fanout.errors import ConfigError
+from fanout.errors import ConfigError, NotFinishedError
 
 from .process import READ_S, ending, worker_command
 from .report import read_report, to_error
@@ -26,12 +27,19 @@ DESCRIBE_S = 60.0
 PLACE_S = 2.0
 """How long an import that takes too long may take to say where it stands."""
 
+GLANCE_S = 0.02
+"""How late its end is seen."""
 
-def ask_about_app(settings: WorkSettings) -> dict[str, Any]:
+WANTED = threading.Event()
+"""Never set: whoever asks waits for the answer."""
+
+
+def ask_about_app(settings: WorkSettings, given_up: threading.Event = WANTED) -> dict[str, Any]:
     """Name and handlers of the app, as a worker would find them. Raises what its import raised.
 
     A process of its own imports it: the application's code never runs beside the lanes of a drain. That process ends
-    with this one, however this one ends. An import that ends its process, or does not end, is a ConfigError.
+    with this one, however this one ends, and once `given_up` is set, which is a NotFinishedError. An import that ends
+    its process, or does not end, is a ConfigError.
     """
     process = subprocess.Popen(
         [*worker_command(), "--describe"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0
@@ -43,15 +51,17 @@ def ask_about_app(settings: WorkSettings) -> dict[str, Any]:
     reader.start()
     try:
         _tell(process.stdin, settings.to_json())
-        code = _wait(process, DESCRIBE_S)
+        code = _wait(process, DESCRIBE_S, given_up)
         _tell(process.stdin, None)
         if code is None:
-            _wait(process, PLACE_S)
+            _wait(process, PLACE_S, given_up)
     finally:
         process.kill()
         process.wait()
     # What the import forked may hold the pipe open for ever; what was said before the end is read by then.
     reader.join(READ_S)
+    if given_up.is_set():
+        raise NotFinishedError(f"{settings.app}: its import was given up")
     return _answer(settings, heard, code)
 
 
@@ -76,11 +86,11 @@ def _answer(settings: WorkSettings, heard: list[dict[str, Any]], code: int | Non
     )
 
 
-def _wait(process: subprocess.Popen[bytes], timeout_s: float) -> int | None:
-    try:
-        return process.wait(timeout_s)
-    except subprocess.TimeoutExpired:
-        return None
+def _wait(process: subprocess.Popen[bytes], timeout_s: float, given_up: threading.Event) -> int | None:
+    until = time.monotonic() + timeout_s
+    while (code := process.poll()) is None and time.monotonic() < until and not given_up.wait(GLANCE_S):
+        """It imports."""
+    return code
 
 
 def _tell(stdin: IO[bytes], line: bytes | None) -> None:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from fanout.dedup.checkup import check_store
 from fanout.errors import ConfigError, RefusedError
 
-from .ask import ask_about_app
+from .ask import WANTED, ask_about_app
 from .properties import consumer_properties
 
 if TYPE_CHECKING:
+    import threading
+
     from fanout.config.work import WorkSettings
 
 __all__ = ["Checked", "Topics", "check_work"]
@@ -36,12 +38,13 @@ class Checked:
     retry_topics: tuple[str, ...] = ()
 
 
-def check_work(settings: WorkSettings, cluster: Topics) -> Checked:
+def check_work(settings: WorkSettings, cluster: Topics, given_up: threading.Event = WANTED) -> Checked:
     """Imports the app in a process of its own and looks at every topic it needs.
 
-    Raises ConfigError for the app, its handlers or properties, RefusedError for a topic that does not exist.
+    Raises ConfigError for the app, its handlers or properties, RefusedError for a topic that does not exist,
+    NotFinishedError when `given_up` was set before the import ended.
     """
-    app = ask_about_app(settings)
+    app = ask_about_app(settings, given_up)
     group = settings.group or app["name"]
     consumer_properties(settings, group)
     handlers = _chosen(app, settings)

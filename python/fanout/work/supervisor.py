@@ -115,8 +115,12 @@ class Supervisor:
         self._watcher = threading.Thread(target=self._watch, name="supervisor", daemon=True)
 
     def check(self) -> Checked:
-        """Looks whether the workers could run, and changes nothing. Raises ConfigError or RefusedError."""
-        return check_work(self._settings, Cluster(dict(self._settings.clients.of("core", "work"))))
+        """Looks whether the workers could run, and changes nothing. Raises ConfigError or RefusedError.
+
+        A `stop` meanwhile ends an import, which is a NotFinishedError.
+        """
+        cluster = Cluster(dict(self._settings.clients.of("core", "work")))
+        return check_work(self._settings, cluster, self._stopping)
 
     def start(self) -> None:
         """Starts the processes. Returns at once; what goes wrong is raised by `poll`."""

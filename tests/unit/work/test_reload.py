@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,39 +12,49 @@ from typing import cast
 
 import pytest
 
-from fanout.errors import ConfigError, FanoutError, WorkError
+from fanout.errors import ConfigError, FanoutError, NotFinishedError, WorkError
 from fanout.work.check import Checked
 from fanout.work.reload import Changes, Reloading
 from fanout.work.supervisor import WorkStats
 
 
 class FakeCrew:
-    """Workers that say what is done with them."""
+    """Workers that say what is done with them; `problems` are what they meet."""
 
-    def __init__(self, name: str, said: list[str], problems: dict[str, FanoutError]) -> None:
+    def __init__(self, name: str, bench: Bench) -> None:
         self._name = name
-        self._said = said
-        self._problems = problems
+        self._bench = bench
+        self._problems = bench.problems
+        self._stopped = threading.Event()
 
     def _do(self, step: str) -> WorkStats:
-        self._said.append(f"{step} {self._name}")
+        self._bench.said.append(f"{step} {self._name}")
+        return self._meet(step)
+
+    def _meet(self, step: str) -> WorkStats:
         if step in self._problems:
             raise self._problems[step]
         return cast("WorkStats", self._name)
 
     def check(self) -> Checked:
-        return cast("Checked", self._do("check"))
+        self._do("check")
+        if self._bench.hangs:
+            assert self._stopped.wait(30)
+            self._bench.said.append(f"end check {self._name}")
+            raise NotFinishedError("its import was given up")
+        return cast("Checked", self._name)
 
     def start(self) -> None:
         self._do("start")
 
     def poll(self) -> WorkStats:
-        return self._do("poll")
+        return self._meet("poll")
 
     def stats(self) -> WorkStats:
         return cast("WorkStats", self._name)
 
     def stop(self) -> WorkStats:
+        self._stopped.set()
         return self._do("stop")
 
 
@@ -63,11 +74,12 @@ class FakeChanges:
 
 
 class Bench:
-    """A crew a change; `problems` are what the next one meets."""
+    """A crew a change; `problems` are what the next one meets. While it `hangs`, a check ends with a stop alone."""
 
     def __init__(self) -> None:
         self.said: list[str] = []
         self.problems: dict[str, FanoutError] = {}
+        self.hangs = False
         self.changes = FakeChanges()
         self._made = 0
         self.reloading = Reloading(self._make, self.changes)
@@ -76,19 +88,27 @@ class Bench:
 
     def _make(self) -> FakeCrew:
         self._made += 1
-        return FakeCrew(f"crew {self._made}", self.said, self.problems)
+        return FakeCrew(f"crew {self._made}", self)
 
-    def change(self, **problems: FanoutError) -> str:
+    def change(self, **problems: FanoutError) -> None:
         self.problems = problems
         self.changes.is_changed = True
+        self.poll()
+
+    def poll(self) -> str:
         return str(self.reloading.poll())
+
+    def poll_until(self, said: str) -> None:
+        wait_until(lambda: said in self.said or not self.poll())
 
 
 def test_a_change_that_works_takes_the_place_of_what_runs() -> None:
     bench = Bench()
-    assert str(bench.reloading.poll()) == "crew 1"
-    assert bench.change() == "crew 2"
-    assert bench.said == ["poll crew 1", "check crew 2", "stop crew 1", "start crew 2", "poll crew 2"]
+    assert bench.poll() == "crew 1"
+    bench.change()
+    bench.poll_until("start crew 2")
+    assert bench.poll() == "crew 2"
+    assert bench.said == ["check crew 2", "stop crew 1", "start crew 2"]
     bench.reloading.stop()
     assert bench.said[-1] == "stop crew 2"
 
@@ -96,8 +116,10 @@ def test_a_change_that_works_takes_the_place_of_what_runs() -> None:
 def test_a_change_that_does_not_import_leaves_the_workers_alone_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
     bench = Bench()
     with caplog.at_level(logging.INFO):
-        assert bench.change(check=ConfigError("shop:app", "does not import: SyntaxError: oh")) == "crew 1"
-    assert bench.said == ["check crew 2", "poll crew 1"]
+        bench.change(check=ConfigError("shop:app", "does not import: SyntaxError: oh"))
+        wait_until(lambda: bool(bench.poll()) and "does not work" in caplog.text)
+    assert bench.poll() == "crew 1"
+    assert bench.said == ["check crew 2"]
     assert "does not import: SyntaxError: oh; the workers go on with the source as it was" in caplog.text
 
 
@@ -107,10 +129,41 @@ def test_workers_that_stopped_by_themselves_start_again_after_the_next_change(
     bench = Bench()
     with caplog.at_level(logging.INFO):
         bench.change(poll=WorkError("out of disk", "make room"))
-        bench.reloading.poll()
-    assert bench.said.count("poll crew 2") == 1
-    assert "the workers stopped: out of disk: make room; they start again after the next change" in caplog.text
-    assert bench.change() == "crew 3"
+        bench.poll_until("start crew 2")
+        bench.poll()
+    told = "the workers stopped: out of disk: make room; they start again after the next change"
+    assert caplog.text.count(told) == 1
+    bench.change()
+    bench.poll_until("start crew 3")
+    assert bench.poll() == "crew 3"
+
+
+def test_a_stop_while_a_change_hangs_in_its_import_ends_that_and_the_workers() -> None:
+    bench = Bench()
+    bench.hangs = True
+    bench.change()
+    wait_until(lambda: bench.poll() == "crew 1" and "check crew 2" in bench.said)
+    assert str(bench.reloading.stop()) == "crew 1"
+    assert sorted(bench.said) == ["check crew 2", "end check crew 2", "stop crew 1", "stop crew 2"]
+
+
+def test_a_change_of_one_that_hangs_in_its_import_takes_its_place() -> None:
+    bench = Bench()
+    bench.hangs = True
+    bench.change()
+    wait_until(lambda: "check crew 2" in bench.said)
+    bench.hangs = False
+    bench.change()
+    bench.poll_until("start crew 3")
+    assert "start crew 2" not in bench.said
+
+
+def test_a_stop_while_the_workers_before_are_ended_starts_no_new_ones() -> None:
+    bench = Bench()
+    bench.change()
+    bench.poll_until("stop crew 1")
+    assert str(bench.reloading.stop()) == "crew 2"
+    assert bench.said == ["check crew 2", "stop crew 1", "stop crew 2"]
 
 
 def test_without_the_package_the_option_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

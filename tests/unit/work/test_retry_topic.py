@@ -122,7 +122,7 @@ def checked(monkeypatch: pytest.MonkeyPatch, there: set[str], **more: Any) -> ch
     for topic in more.pop("handled", ["orders"]):
         app.handler(topic, order_by="none", retry_topic="retry", dlq=None)(handle)
     handlers = [_described(handler) for handler in app.handlers.values()]
-    monkeypatch.setattr(check, "ask_about_app", lambda _settings: {"name": "billing", "handlers": handlers})
+    monkeypatch.setattr(check, "ask_about_app", lambda *_asked: {"name": "billing", "handlers": handlers})
 
     def partitions(topic: str) -> int:
         if topic not in there:
