@@ -63,16 +63,14 @@ mod tests {
     #[test]
     fn the_longest_time_asked_for_is_waited_once_and_all_are_summed_up() {
         let (mut throttle, total) = (Throttle::default(), Throttled::default());
+        let began = Instant::now();
         for asked_ms in [0, -1, 60, 20] {
             throttle.note(asked_ms, Duration::from_secs(1), &total);
         }
         assert_eq!(total.total_ms(), 80);
-        let began = Instant::now();
         throttle.wait(&Cancel::default());
-        assert!(began.elapsed() >= Duration::from_millis(55));
-        let again = Instant::now();
-        throttle.wait(&Cancel::default());
-        assert!(again.elapsed() < Duration::from_millis(50));
+        assert!(began.elapsed() >= Duration::from_millis(60));
+        assert!(!throttle.lasts(TICK, &Cancel::default()), "once");
     }
 
     #[test]
@@ -82,7 +80,7 @@ mod tests {
         assert_eq!(total.total_ms(), 40);
         let began = Instant::now();
         throttle.wait(&Cancel::default());
-        assert!(began.elapsed() < Duration::from_secs(5));
+        assert!(began.elapsed() < Duration::from_secs(30));
     }
 
     #[test]
@@ -94,7 +92,7 @@ mod tests {
         assert!(throttle.lasts(Duration::ZERO, &cancel));
         assert!(throttle.lasts(Duration::from_millis(20), &cancel));
         assert!(began.elapsed() >= Duration::from_millis(20));
-        assert!(began.elapsed() < Duration::from_secs(5));
+        assert!(began.elapsed() < Duration::from_secs(30));
     }
 
     #[test]
@@ -104,6 +102,6 @@ mod tests {
         cancel.cancel();
         let began = Instant::now();
         throttle.wait(&cancel);
-        assert!(began.elapsed() < Duration::from_secs(5));
+        assert!(began.elapsed() < Duration::from_secs(30));
     }
 }

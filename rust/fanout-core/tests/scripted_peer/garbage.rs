@@ -1,14 +1,14 @@
 //! Bytes that are no answer at all: from a TLS or HTTP port, cut, out of turn, or with lists of four billion elements.
 
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fanout_core::error::Error;
 use fanout_core::forward::lane::Outcome;
 use kafka_protocol::messages::ApiKey;
 
 use crate::peer::{Fault, Peer};
-use crate::{always, once, plan, run, run_as, TIMEOUT};
+use crate::{always, once, plan, run, run_as, BRIEF};
 
 /// Every request a lane makes.
 pub(crate) const REQUESTS: [ApiKey; 11] = [
@@ -27,6 +27,9 @@ pub(crate) const REQUESTS: [ApiKey; 11] = [
 
 /// First bytes of a TLS alert and of an HTTP answer.
 const SPOKEN: [[u8; 2]; 2] = [[0x15, 3], *b"HT"];
+
+/// So little that a rest of some answers' time is short.
+const HASTY: Duration = Duration::from_millis(375);
 
 /// Four billion elements would take at least 16 GiB; arenas of the allocator, frames and stacks are less.
 const MOST_ADDRESS_SPACE_KB: u64 = 8 << 20;
@@ -99,7 +102,7 @@ fn a_list_of_four_billion_elements_takes_no_memory_wherever_it_stands() {
                     peer.play(once(key, Fault::Spliced(at)));
                     // Some places are numbers, and the answer is then another one: only harm is looked for.
                     let mut hasty = plan(&peer);
-                    hasty.client.connection.answer_timeout = TIMEOUT / 4;
+                    hasty.client.connection.answer_timeout = HASTY;
                     let _ = run_as(hasty);
                 }
             });
@@ -118,10 +121,13 @@ fn a_peer_that_is_silent_once_costs_one_timeout() {
             scope.spawn(move || {
                 let peer = Peer::start();
                 peer.play(once(key, Fault::Silence));
+                let mut brief = plan(&peer);
+                brief.client.connection.dial_timeout = BRIEF;
+                brief.client.connection.answer_timeout = BRIEF;
                 let began = Instant::now();
-                let outcome = run(&peer);
+                let outcome = run_as(brief);
                 assert!(matches!(outcome, Ok(Outcome::End)), "{key:?}: {outcome:?}");
-                assert!(began.elapsed() >= TIMEOUT, "{key:?} did not wait");
+                assert!(began.elapsed() >= BRIEF, "{key:?} did not wait");
             });
         }
     });

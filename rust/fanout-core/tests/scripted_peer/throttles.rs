@@ -63,7 +63,7 @@ fn after_a_throttled_answer_nothing_is_sent_on_its_connection_until_the_time_is_
 const LONG_REST: Duration = Duration::from_secs(60);
 
 /// How long something may take that takes no time; a stop that takes 8 s is cancelled.
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(7);
 
 /// A lane that follows its source: each fetch is answered in full, and asks for `rest` before the next.
 struct Following {

@@ -138,7 +138,7 @@ impl World for Kafka {
         let mut client = self.client();
         let ends = offsets(&mut client, &topic, Place::Latest).expect("the topic exists");
         let at = TopicPartition::new(topic, target);
-        let patience = Duration::from_secs(10);
+        let patience = Duration::from_secs(60);
         tally(self.settings.clone(), &at, (0, ends[&target]), patience)
             .expect("readable to its end")
             .count

@@ -8,14 +8,17 @@ use super::*;
 
 const TIMEOUT: Duration = Duration::from_millis(50);
 
-/// Both ends of one stream.
-fn stream() -> (TcpStream, TcpStream) {
+/// Longer than a busy machine keeps the other side from its turn.
+const PATIENT: Duration = Duration::from_secs(60);
+
+/// Both ends of one stream, whose other side is waited for so long.
+fn stream(timeout: Duration) -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let far = TcpStream::connect(listener.local_addr().expect("its address")).expect("dialled");
     let (near, _) = listener.accept().expect("accepted");
     for end in [&near, &far] {
-        end.set_read_timeout(Some(TIMEOUT)).expect("set");
-        end.set_write_timeout(Some(TIMEOUT)).expect("set");
+        end.set_read_timeout(Some(timeout)).expect("set");
+        end.set_write_timeout(Some(timeout)).expect("set");
     }
     (near, far)
 }
@@ -26,14 +29,13 @@ fn some_bytes(len: usize) -> Vec<u8> {
 
 #[test]
 fn bytes_go_from_one_socket_to_another_and_stay_the_same() {
-    let ((source, mut feeds), (mut reads, target)) = (stream(), stream());
+    let ((source, mut feeds), (mut reads, target)) = (stream(PATIENT), stream(PATIENT));
     let sent = some_bytes(300_000);
     let pipe = Pipes::default().lend().expect("a pipe");
     let got = std::thread::scope(|scope| {
         scope.spawn(|| feeds.write_all(&sent).expect("written"));
         let reader = scope.spawn(|| {
             let mut got = vec![0; sent.len()];
-            reads.set_read_timeout(None).expect("set");
             reads.read_exact(&mut got).expect("all of it");
             got
         });
@@ -55,7 +57,7 @@ fn bytes_go_from_one_socket_to_another_and_stay_the_same() {
 
 #[test]
 fn a_socket_with_nothing_to_say_is_waited_for_no_longer_than_its_timeout() {
-    let (source, _feeds) = stream();
+    let (source, _feeds) = stream(TIMEOUT);
     let pipe = Pipes::default().lend().expect("a pipe");
     let began = Instant::now();
     let error = pipe.pour(source.as_fd(), 10).expect_err("nothing came");
@@ -68,7 +70,7 @@ fn a_socket_with_nothing_to_say_is_waited_for_no_longer_than_its_timeout() {
 
 #[test]
 fn a_socket_that_was_closed_says_so() {
-    let (source, feeds) = stream();
+    let (source, feeds) = stream(PATIENT);
     drop(feeds);
     let pipe = Pipes::default().lend().expect("a pipe");
     let error = pipe.pour(source.as_fd(), 10).expect_err("nothing comes");
@@ -77,7 +79,7 @@ fn a_socket_that_was_closed_says_so() {
 
 #[test]
 fn a_full_pipe_takes_nothing_and_is_no_error() {
-    let (source, mut feeds) = stream();
+    let (source, mut feeds) = stream(PATIENT);
     let feeding = std::thread::spawn(move || {
         // Ends when the reader is gone.
         while feeds.write(&[7; 8192]).is_ok() {}
@@ -152,7 +154,7 @@ fn there_are_so_many_pipes_and_no_more() {
 
 #[test]
 fn a_socket_that_takes_nothing_more_is_waited_for_no_longer_than_its_timeout() {
-    let (target, _reads) = stream();
+    let (target, _reads) = stream(TIMEOUT);
     let pipe = Pipes::default().lend().expect("a pipe");
     let error = loop {
         let parked = pipe.park(&some_bytes(100_000)).expect("parked");
@@ -200,7 +202,7 @@ fn a_system_that_refused_is_not_asked_again() {
 fn a_connection_that_breaks_is_no_refusal() {
     let pipes = Pipes::default();
     let pipe = pipes.lend().expect("a pipe");
-    let (source, feeds) = stream();
+    let (source, feeds) = stream(TIMEOUT);
     pipe.pour(source.as_fd(), 10).expect_err("nothing came");
     drop(feeds);
     pipe.pour(source.as_fd(), 10).expect_err("nothing comes");

@@ -132,7 +132,7 @@ fn asked(body: Vec<u8>, tags: &'static [u8]) -> Connection {
     });
     let properties = BTreeMap::from([("bootstrap.servers".to_owned(), address)]);
     let mut settings = ClientSettings::from_properties(&properties).expect("an address");
-    settings.connection.answer_timeout = Duration::from_secs(5);
+    settings.connection.answer_timeout = Duration::from_secs(60);
     let dial = PlainDial;
     let mut connection =
         Connection::open(&dial, &settings.bootstrap[0], &settings.connection).expect("opened");
