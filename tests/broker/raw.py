@@ -10,7 +10,7 @@ from typing import Any
 from oracle.ends import wait_for_markers
 from oracle.read import kafka
 
-__all__ = ["Name", "Record", "Stored", "batch", "fetch", "limit", "produce", "stored"]
+__all__ = ["Name", "Record", "Stored", "batch", "codecs", "fetch", "limit", "produce", "stored"]
 
 PRODUCE, FETCH, ALTER_CLIENT_QUOTAS = (0, 3), (1, 4), (49, 0)
 """The oldest versions that Kafka 4 speaks: without compact lengths and tagged fields."""
@@ -119,6 +119,12 @@ def stored(batches: bytes) -> list[Stored]:
             found.append((timestamp, batches[place:end]))
             place = end
     return found
+
+
+def codecs(batches: bytes) -> list[int]:
+    """The codec bits of each batch, control batches apart."""
+    attributes = [int.from_bytes(batches[at + 21 : at + 23], "big") for at, _ in _batches(batches)]
+    return [bits & 7 for bits in attributes if not bits & CONTROL]
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from commands import fanout
+from fanout._fanout import Forwarder
 
 from .lanes import feed, forward, read, settings
-from .raw import Name, batch, fetch, produce, stored
+from .raw import Name, batch, codecs, fetch, produce, stored
 from .test_lanes import halted
 
 if TYPE_CHECKING:
@@ -47,6 +48,31 @@ def test_header_names_that_are_no_text_and_times_at_the_edges_arrive_as_they_are
     print(f"bytes, {route}: records={len(arrived)} lost={len(sent) - len(arrived)} altered={altered}")
     assert arrived == sent
     assert len(sent) == sum(len(stored(one)) for one in written) == 6
+
+
+def test_batches_that_mix_codecs_are_merged_as_any_others(kafka: Kafka, topics: Topics) -> None:
+    lz4, batches, partitions = 3, 40, 4
+    source, target = topics("mixed", 1), topics("target", partitions)
+    for number in range(batches):
+        codec = ("none", "lz4")[number % 2]
+        feed(
+            kafka.bootstrap,
+            source,
+            [(0, b"key-%d" % at, b"%d " % number * 40) for at in range(20)],
+            **{"compression.type": codec},
+        )
+    assert set(codecs(fetch(kafka.bootstrap, source))) == {0, lz4}
+
+    forwarder = Forwarder(settings(kafka.bootstrap, source, target))
+    forwarder.run()
+
+    commits = forwarder.stats()[0].commits
+    arrived = [codecs(fetch(kafka.bootstrap, target, partition)) for partition in range(partitions)]
+    records = read(kafka.bootstrap, target)
+    print(f"mixed: records={len(records)} source_batches={batches} commits={commits} posted={arrived}")
+    assert len(records) == batches * 20
+    assert all(len(posted) <= commits for posted in arrived)
+    assert lz4 in arrived[0]
 
 
 @pytest.mark.parametrize("route", ["key", "batch"])

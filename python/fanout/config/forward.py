@@ -34,7 +34,8 @@ class ForwardSettings:
     route: one of `ROUTES`.   partitioner: one of `PARTITIONERS`; inside a run always `xxh3`.
     allotments: the target partitions each source partition may write; None allows all to all.
     origin: one of `ORIGINS`: no header, the run's 12 bytes, or `<topic>/<partition>/<offset>` as text.
-    compression: one of `COMPRESSIONS`; `same` keeps the codec of each source batch.
+    compression: one of `COMPRESSIONS`; `same` keeps the codec of each source batch; a batch that gathers records
+        of several is packed as the latest of them that was packed.
     batch_bytes: a produced batch is closed at this size, before it is packed; at up to grown_batch_bytes where a lane
         fills so few targets that its requests would be small.
     merge_below_bytes: source batches that could be passed on whole are merged where their mean is below it (where they

@@ -8,8 +8,8 @@ use super::plan::{ForwardLimits, Spreading, Stamping};
 use super::seam::{Fetched, Interrupt, Produce, Step};
 use super::stats::{Reason, Way};
 use crate::batch::{
-    Batch, BatchBuilder, BatchError, Codec, Packer, PassedBatch, Record, RecordFlaw, Signature,
-    Stamp,
+    Batch, BatchBuilder, BatchError, BatchHeader, Codec, Packer, PassedBatch, Record, RecordFlaw,
+    Signature, Stamp,
 };
 use crate::cluster::producers::{Producer as Owner, NOBODY};
 use crate::record::{Origin, Tally, TopicPartition};
@@ -20,6 +20,8 @@ const CACHED: usize = 8 << 20;
 
 /// So many bytes a target may be ahead of the emptiest one for the sake of larger requests.
 const LITTLE_MORE: u64 = 1 << 20;
+
+const NONE_PACKED: (i64, Codec) = (i64::MIN, Codec::None);
 
 /// A target partition with the batch that grows for it.
 struct Target {
@@ -53,7 +55,8 @@ pub(super) struct Builders {
     /// Targets whose batches hold a record.
     open: usize,
     owner: Owner,
-    codec: Codec,
+    /// Behind the latest source batch that was packed, and its codec.
+    packed: (i64, Codec),
     /// Where batches are closed, and where those of a lane that fills few targets are.
     batch_bytes: (usize, usize),
     packer: Packer,
@@ -86,7 +89,7 @@ impl Builders {
             router,
             open: 0,
             owner: NOBODY,
-            codec: how.codec.unwrap_or(Codec::None),
+            packed: NONE_PACKED,
             batch_bytes: (limits.batch_bytes, limits.grown_batch_bytes),
             packer: Packer::default(),
             transactional: true,
@@ -98,6 +101,7 @@ impl Builders {
     pub(super) fn begin(&mut self, owner: Owner) {
         let renewed = owner != self.owner;
         self.owner = owner;
+        self.packed = NONE_PACKED;
         self.open = 0;
         for target in &mut self.targets {
             target.builder.clear();
@@ -108,18 +112,25 @@ impl Builders {
         }
     }
 
-    /// Batches are packed as the source's own unless told otherwise: one batch has one codec.
-    pub(super) fn pack_as<P: Produce>(
-        &mut self,
-        source: Codec,
-        outbox: &mut Outbox<P>,
-    ) -> Step<()> {
-        let codec = self.how.codec.unwrap_or(source);
-        if codec != self.codec {
-            self.post_all(outbox)?;
-            self.codec = codec;
+    /// The records of this source batch come next.
+    pub(super) fn note_codec(&mut self, header: &BatchHeader) {
+        if header.codec() != Codec::None {
+            self.packed = (header.next_offset(), header.codec());
         }
-        Ok(())
+    }
+
+    /// How a target's batch is packed, unless told otherwise: as the latest source batch of which it may hold records.
+    ///
+    /// Sources mix codecs, batch by batch: so do two producers that differ, and librdkafka leaves a batch unpacked
+    /// that packing would not shorten. A batch that ended at every change would be no longer than those of the source.
+    fn codec(&self, target: &Target) -> Codec {
+        let (behind, codec) = self.packed;
+        let own = if target.first_offset < behind {
+            codec
+        } else {
+            Codec::None
+        };
+        self.how.codec.unwrap_or(own)
     }
 
     pub(super) fn post_all<P: Produce>(&mut self, outbox: &mut Outbox<P>) -> Step<()> {
@@ -278,12 +289,12 @@ impl Builders {
     }
 
     fn post<P: Produce>(&mut self, index: usize, outbox: &mut Outbox<P>) -> Step<()> {
-        let signature = self.signature(index);
+        let (signature, codec) = (self.signature(index), self.codec(&self.targets[index]));
         let target = &mut self.targets[index];
         let spare = outbox.spare_buffer();
         let sealed = target
             .builder
-            .seal(signature, self.codec, &mut self.packer, spare)
+            .seal(signature, codec, &mut self.packer, spare)
             .map_err(|error| {
                 Interrupt::Stop(Broken::at(target.first_offset, &error).halted(&self.at))
             })?;

@@ -53,7 +53,7 @@ pub struct Spreading {
     pub policy: Policy,
     /// What a record gains.
     pub stamping: Stamping,
-    /// The codec of produced batches; `None` keeps each source batch's own.
+    /// The codec of produced batches; `None` keeps the source's own, of several in one batch the latest.
     pub codec: Option<Codec>,
 }
 
@@ -84,7 +84,7 @@ pub struct ForwardPlan {
     pub allotments: Option<BTreeMap<i32, Vec<i32>>>,
     /// What a record gains.
     pub stamping: Stamping,
-    /// The codec of produced batches; `None` keeps each source batch's own.
+    /// The codec of produced batches; `None` keeps the source's own, of several in one batch the latest.
     pub codec: Option<Codec>,
     /// Bounds of each lane.
     pub limits: ForwardLimits,

@@ -106,7 +106,7 @@ impl Spread {
             Some(Ok(batch)) => batch,
             Some(Err(error)) => return broken(error),
         };
-        self.builders.pack_as(header.codec(), outbox)?;
+        self.builders.note_codec(header);
         let payload = batch
             .verify_crc()
             .and_then(|()| self.unpacker.unpack(&batch));

@@ -57,9 +57,14 @@ impl Produce for Taking {
     }
 }
 
-/// A batch of records of about 60 bytes, each with a key of its own.
-fn source() -> Vec<u8> {
+/// The first batch of a source, or a later one: records of about 60 bytes, each with a key of its own.
+///
+/// Its header tells the codec, and its records are as if they had been unpacked.
+fn source(number: u8, codec: Codec) -> Vec<u8> {
     let mut bytes = vec![0; HEADER_LEN];
+    let first = i64::from(number) * i64::from(RECORDS);
+    bytes[..8].copy_from_slice(&first.to_be_bytes());
+    bytes[22] = codec as u8;
     for n in 0..RECORDS {
         let record = [&[0, 0, 2 * n, 2, n, 100][..], &[n; 50], &[0]].concat();
         bytes.push(2 * u8::try_from(record.len()).expect("short"));
@@ -75,6 +80,11 @@ fn source() -> Vec<u8> {
 
 /// What a lane with so many targets posts, one of so many lanes: batches of 1 to 4 KiB in requests of 8 KiB.
 fn posted(targets: i32, lanes: usize) -> Vec<(i32, Vec<u8>)> {
+    posted_of(&[Codec::None; 40], targets, lanes)
+}
+
+/// The same of source batches in these codecs.
+fn posted_of(codecs: &[Codec], targets: i32, lanes: usize) -> Vec<(i32, Vec<u8>)> {
     let at = TopicPartition::new("orders", 0);
     let limits = ForwardLimits {
         fetch_bytes: 64 << 10,
@@ -95,10 +105,11 @@ fn posted(targets: i32, lanes: usize) -> Vec<(i32, Vec<u8>)> {
     let mut builders = Builders::new(at.clone(), router, how, &limits);
     builders.lanes = lanes;
     let mut outbox = Outbox::new(Taking::default(), at, 64 << 10);
-    let bytes = source();
-    let batch = Batch::parse(&bytes).expect("a sound batch");
-    for _ in 0..40 {
+    for (number, &codec) in (0..).zip(codecs) {
+        let bytes = source(number, codec);
+        let batch = Batch::parse(&bytes).expect("a sound batch");
         let carried = Carried::opened(&batch.header, Reason::Spread);
+        builders.note_codec(&batch.header);
         let found = (&batch, batch.payload());
         let walked = builders.walk(found, (0, i64::MAX), carried, &mut outbox);
         assert!(matches!(walked, Ok(Ok(_))));
@@ -131,4 +142,45 @@ fn batches_of_a_lane_with_one_target_grow_and_those_of_a_lane_with_many_do_not()
 #[test]
 fn what_many_lanes_gather_before_it_is_copied_has_the_same_bytes() {
     assert_eq!(posted(32, 1 << 20), posted(32, 1));
+}
+
+/// The codecs of what a lane with 32 targets posts, one after the other.
+fn codecs_posted(sources: &[Codec]) -> Vec<Codec> {
+    let posted = posted_of(sources, 32, 1);
+    let codec = |(_, batch): &(i32, Vec<u8>)| Batch::parse(batch).expect("sound").header.codec();
+    posted.iter().map(codec).collect()
+}
+
+#[test]
+fn sources_that_mix_codecs_fill_batches_like_those_that_do_not() {
+    let packed = codecs_posted(&[Codec::Zstd; 40]);
+    assert!(
+        packed.iter().all(|&codec| codec == Codec::Zstd),
+        "{packed:?}"
+    );
+    let mixed: Vec<_> = [Codec::Zstd, Codec::None].repeat(20);
+    assert_eq!(codecs_posted(&mixed), packed);
+    let two: Vec<_> = [Codec::Lz4, Codec::Zstd].repeat(20);
+    assert_eq!(codecs_posted(&two).len(), packed.len());
+}
+
+#[test]
+fn what_was_not_packed_is_packed_only_beside_what_was() {
+    let sources = [[Codec::None; 10], [Codec::Gzip; 10], [Codec::None; 10]].concat();
+    let posted = codecs_posted(&sources);
+    let packed: Vec<_> = posted.iter().map(|&codec| codec == Codec::Gzip).collect();
+    let (first, last) = (
+        packed.iter().position(|&one| one),
+        packed.iter().rposition(|&one| one),
+    );
+    let (first, last) = (
+        first.expect("some were packed"),
+        last.expect("some were packed"),
+    );
+    assert!(first > 0 && last < packed.len() - 1, "{packed:?}");
+    let others = posted.len() - packed.iter().filter(|&&one| one).count();
+    assert!(others > posted.len() / 3, "{others} of {}", posted.len());
+    assert!(posted
+        .iter()
+        .all(|codec| [Codec::None, Codec::Gzip].contains(codec)));
 }
