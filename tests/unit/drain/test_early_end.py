@@ -19,6 +19,9 @@ from .world import Told, World, a_world, handled, until
 
 pytestmark = pytest.mark.usefixtures("no_sampling")
 
+MANY = 100_000
+"""Seconds of work: another thread has its turn before it is done."""
+
 
 def require_no_loss(world: World) -> None:
     """Every record below the old group's offset was handled: the old consumers, started now, miss none."""
@@ -78,7 +81,7 @@ def test_a_stop_at_any_step_loses_nothing_and_says_what_stands(step: str) -> Non
 
 
 def test_a_stop_in_the_middle_moves_the_group_up_to_what_was_finished() -> None:
-    world = a_world(records=3000)
+    world = a_world(records=MANY)
     drain = Drain(world.settings, world.doors)
 
     def stop_after_some() -> None:
@@ -104,7 +107,7 @@ def test_a_stop_after_the_proof_finishes_what_is_left_of_the_run() -> None:
 
 
 def test_out_of_time_is_an_end_like_a_stop() -> None:
-    world = a_world(records=100_000, timeout_s=0.2)
+    world = a_world(records=MANY, timeout_s=0.2)
     with pytest.raises(NotFinishedError, match="not finished within 0 s"):
         Drain(world.settings, world.doors).run()
     require_no_loss(world)
@@ -149,7 +152,7 @@ def test_a_topic_made_again_under_the_same_name_stops_the_run() -> None:
 
 
 def test_a_lane_that_fails_ends_the_run_with_its_own_error() -> None:
-    world = a_world(records=5000)
+    world = a_world(records=MANY)
     broken = RefusedError("orders/1 at offset 17 is corrupt", "mend it")
 
     def fail(name: str) -> None:
@@ -169,7 +172,7 @@ def _fail_lane(world: World, error: FanoutError) -> None:
 
 
 def test_workers_that_cannot_go_on_end_the_run() -> None:
-    world = a_world(records=5000)
+    world = a_world(records=MANY)
 
     def fail(name: str) -> None:
         if name == "drain":

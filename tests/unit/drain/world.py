@@ -70,7 +70,7 @@ def a_world(records: int = 300, partitions: int = 3, **changes: object) -> World
     return world
 
 
-def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Waits for something another thread does."""
     deadline = time.monotonic() + seconds
     while not condition():

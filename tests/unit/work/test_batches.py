@@ -12,7 +12,7 @@ from fanout.errors import ConfigError
 
 from .records import message
 from .test_dead_letter import FakeProducer
-from .test_runtime import Bench
+from .test_runtime import Bench, eventually
 from .twins import records_of
 
 SOON = Backoff(base=0, max=0, attempts=3)
@@ -24,7 +24,7 @@ async def test_a_batch_is_full_or_its_time_is_over() -> None:
     async def load(batch: Batch[bytes]) -> None:
         seen.append(batch.values)
 
-    bench = Bench(load, max_size=4, max_wait=0.05)
+    bench = Bench(load, max_size=4, max_wait=0.5)
     bench.feed(records_of(0, range(10)))
     await bench.settled(10)
     assert [len(values) for values in seen] == [4, 4, 2]
@@ -74,7 +74,7 @@ async def test_a_batch_that_raises_fails_all_it_did_not_mark(error: BaseExceptio
             batch.fail(0, Skip())
             raise error
 
-    bench = Bench(load, max_size=3, max_wait=0.01, retry=SOON)
+    bench = Bench(load, max_size=3, max_wait=0.3, retry=SOON)
     bench.feed(records_of(0, range(3)))
     await bench.settled(3)
     outcomes = bench.runtime.outcomes
@@ -88,9 +88,9 @@ async def test_a_batch_holds_one_record_of_a_key_and_does_not_wait_for_the_other
     async def load(batch: Batch[bytes]) -> None:
         seen.append(batch.values)
 
-    bench = Bench(load, max_size=50, max_wait=30)
+    bench = Bench(load, max_size=50, max_wait=60)
     bench.feed([message(offset, key=b"ab"[offset % 2 :][:1], value=b"%d" % offset) for offset in range(8)])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while len(seen) < 3:  # noqa: ASYNC110  looked at from outside
             await asyncio.sleep(0.001)
     assert seen[:3] == [[b"0", b"1"], [b"2", b"3"], [b"4", b"5"]]
@@ -136,20 +136,21 @@ async def test_a_partition_that_goes_does_not_wait_for_its_batches_to_fill() -> 
     async def load(batch: Batch[bytes]) -> None:
         seen.append(batch.values)
 
-    bench = Bench(load, max_size=50, max_wait=30)
+    bench = Bench(load, max_size=50, max_wait=60)
     bench.feed(records_of(0, range(3)))
-    await asyncio.sleep(0.02)
-    async with asyncio.timeout(5):
-        assert await bench.runtime.release(bench.intake.close([0]), 20) == []
+    await eventually(lambda: bench.runtime.running() == 3)
+    async with asyncio.timeout(30):
+        assert await bench.runtime.release(bench.intake.close([0]), 60) == []
     assert seen == [[b"0", b"1", b"2"]]
     assert bench.intake.due() == [(0, 3, "")]
     bench.runtime.stop()
 
 
 async def test_a_stop_ends_a_batch_that_runs_and_settles_none_of_it() -> None:
-    ended = asyncio.Event()
+    began, ended = asyncio.Event(), asyncio.Event()
 
     async def load(_batch: Batch[bytes]) -> None:
+        began.set()
         try:
             await asyncio.sleep(60)
         finally:
@@ -157,9 +158,9 @@ async def test_a_stop_ends_a_batch_that_runs_and_settles_none_of_it() -> None:
 
     bench = Bench(load, max_size=2, max_wait=0)
     bench.feed(records_of(0, range(2)))
-    await asyncio.sleep(0.02)
+    await asyncio.wait_for(began.wait(), 60)
     bench.runtime.stop()
-    await asyncio.wait_for(ended.wait(), 5)
+    await asyncio.wait_for(ended.wait(), 60)
     assert bench.intake.due() == []
 
 

@@ -16,7 +16,7 @@ from fanout.errors import ConfigError
 
 from .records import message
 from .test_dead_letter import FakeProducer
-from .test_runtime import Bench
+from .test_runtime import Bench, eventually
 from .twins import records_of
 
 REQUEST: ContextVar[str] = ContextVar("REQUEST", default="-")
@@ -223,9 +223,9 @@ async def test_what_fails_after_its_acknowledgement_is_logged_and_not_tried_agai
     with caplog.at_level(logging.WARNING):
         bench.feed(records_of(0, range(1)))
         await bench.settled(1)
+        await eventually(lambda: "orders/0/0 failed after it was acknowledged" in caplog.text)
         await asyncio.sleep(0.01)
     assert attempts == 1
-    assert "orders/0/0 failed after it was acknowledged" in caplog.text
     assert (bench.runtime.outcomes["done"], bench.runtime.outcomes["retried"], bench.intake.late()) == (1, 0, 0)
     bench.runtime.stop()
 
@@ -240,7 +240,7 @@ async def test_on_receive_settles_before_the_handler_runs() -> None:
     bench = Bench(handle, ack="on_receive")
     bench.feed(records_of(0, range(1)))
     await bench.settled(1)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not settled:  # noqa: ASYNC110  looked at from outside
             await asyncio.sleep(0.001)
     bench.runtime.stop()

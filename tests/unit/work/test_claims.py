@@ -43,7 +43,7 @@ class Watched(MemoryStore):
 
     def complete(self, claims: Sequence[Claim]) -> list[Completion]:
         self._called("complete")
-        assert self.may_complete.wait(10)
+        assert self.may_complete.wait(60)
         return super().complete(claims)
 
     def _called(self, name: str) -> None:
@@ -94,7 +94,7 @@ async def working(gate: Gate, handle: Any, **options: Any) -> AsyncIterator[Benc
 
 
 async def until(true: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not true():  # noqa: ASYNC110  looked at from outside
             await asyncio.sleep(0.002)
 
@@ -292,7 +292,7 @@ async def test_a_revoke_waits_until_what_is_done_is_marked() -> None:
     async with working(gate, nothing) as bench:
         bench.feed(records_of(0, range(2)))
         await until(lambda: gate.store.calls["complete"])
-        releasing = asyncio.create_task(bench.runtime.release(bench.intake.close([0]), 5))
+        releasing = asyncio.create_task(bench.runtime.release(bench.intake.close([0]), 60))
         await asyncio.sleep(0.05)
         assert not releasing.done()
         gate.store.may_complete.set()
@@ -352,14 +352,14 @@ async def test_whoever_wants_it_stops_without_the_store() -> None:
     gate.store.broken = True
     async with working(gate, nothing) as bench:
         bench.feed(records_of(0, range(1)))
-        error = await asyncio.wait_for(bench.runtime.failed, 10)
+        error = await asyncio.wait_for(bench.runtime.failed, 60)
         assert isinstance(error, WorkError)
         assert "it is down" in str(error)
         assert bench.intake.due() == []
 
 
 async def test_one_that_was_away_for_longer_than_its_owner_lives_claims_anew_before_it_runs() -> None:
-    gate, go_on, ran = Gate(), asyncio.Event(), list[bytes]()
+    gate, go_on, ran = Gate(life_s=600), asyncio.Event(), list[bytes]()
 
     async def handle(value: bytes) -> None:
         ran.append(value)

@@ -68,14 +68,14 @@ async def test_a_letter_is_sent_only_when_the_broker_has_it() -> None:
     assert producer.produced
     assert not sending.done()
     producer.allowed.set()
-    await asyncio.wait_for(sending, 5)
+    await asyncio.wait_for(sending, 60)
 
 
 async def test_many_letters_at_once_are_all_acknowledged() -> None:
     producer = FakeProducer()
     letters = letters_to(producer)
     for _ in range(30):
-        await asyncio.wait_for(asyncio.gather(*(letters.send(letter()) for _ in range(5))), 5)
+        await asyncio.wait_for(asyncio.gather(*(letters.send(letter()) for _ in range(5))), 60)
     assert len(producer.produced) == 150
 
 
@@ -83,7 +83,7 @@ async def test_a_letter_is_sent_again_until_it_gets_through(monkeypatch: pytest.
     monkeypatch.setattr(post, "AGAIN_S", 0)
     timed_out = KafkaError(KafkaError._MSG_TIMED_OUT)
     producer = FakeProducer(BufferError, timed_out, timed_out, None)
-    await asyncio.wait_for(letters_to(producer).send(letter()), 5)
+    await asyncio.wait_for(letters_to(producer).send(letter()), 60)
     assert len(producer.produced) == 3
 
 
@@ -94,7 +94,7 @@ async def test_a_topic_that_is_gone_is_waited_for_and_named_once(
     monkeypatch.setattr(post, "AGAIN_S", 0)
     gone = KafkaError(code)
     producer = FakeProducer(KafkaException(gone), gone, gone, None)
-    await asyncio.wait_for(letters_to(producer).send(letter(offset=9)), 5)
+    await asyncio.wait_for(letters_to(producer).send(letter(offset=9)), 60)
     assert [record.getMessage() for record in caplog.records] == [
         "dlq.orders is gone: the dead letter of orders/0 at offset 9 waits until it is back, and nothing is lost"
     ]

@@ -34,16 +34,14 @@ Handle = Callable[[bytes], Awaitable[None]]
 class Station:
     """A feed and a runtime over twins."""
 
-    def __init__(
-        self, consumer: TwinConsumer, cluster: TwinCluster, handle: Callable[[bytes], Awaitable[None]]
-    ) -> None:
+    def __init__(self, consumer: TwinConsumer, cluster: TwinCluster, handle: Handle, stop_s: float) -> None:
         app = App("workers")
         app.handler("orders", dlq=None)(handle)
         handler = app.handlers["orders"]
         self.consumer = consumer
         self.intake = Intake("orders", "key", limits=(16, 1 << 20))
         starts = Starts(cluster=cluster, topic="orders", group="workers")
-        reading = Reading(topic="orders", group="workers", cooperative=True, stop_s=0.3, commit_s=0.02, records=16)
+        reading = Reading(topic="orders", group="workers", cooperative=True, stop_s=stop_s, commit_s=0.02, records=16)
         self.feed = Feed(reading, consumer, self.intake, starts)
         attempt = attempt_of(handler, None, Means(threads=ThreadPoolExecutor(1)))
         parts = Parts(
@@ -53,9 +51,11 @@ class Station:
 
 
 @asynccontextmanager
-async def station(consumer: TwinConsumer, handle: Handle, cluster: TwinCluster | None = None) -> AsyncIterator[Station]:
-    """A station at work; it is stopped at the end."""
-    made = Station(consumer, cluster or TwinCluster(dict.fromkeys(consumer.records, (0, ""))), handle)
+async def station(
+    consumer: TwinConsumer, handle: Handle, cluster: TwinCluster | None = None, stop_s: float = 60
+) -> AsyncIterator[Station]:
+    """A station at work; it is stopped at the end, and what does not end by itself is left after `stop_s`."""
+    made = Station(consumer, cluster or TwinCluster(dict.fromkeys(consumer.records, (0, ""))), handle, stop_s)
     made.runtime.start()
     made.feed.start(made.runtime)
     try:
@@ -66,7 +66,7 @@ async def station(consumer: TwinConsumer, handle: Handle, cluster: TwinCluster |
 
 
 async def eventually(true: Callable[[], object]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not true():  # noqa: ASYNC110  what is waited for happens on another thread
             await asyncio.sleep(0.005)
 
@@ -124,7 +124,7 @@ async def test_an_unfinished_record_holds_the_commit_back() -> None:
             await release.wait()
 
     async with station(consumer, handle) as work:
-        await eventually(lambda: work.runtime.running() == 1)
+        await eventually(lambda: committed(consumer) == {0: 2} and work.runtime.running() == 1)
         await asyncio.sleep(0.1)
         assert committed(consumer) == {0: 2}
         release.set()
@@ -141,7 +141,7 @@ async def test_a_revoked_partition_waits_for_what_runs_and_is_committed_before_i
             await release.wait()
 
     async with station(consumer, handle) as work:
-        await eventually(lambda: work.runtime.running() == 2)
+        await eventually(lambda: committed(consumer) == {0: 3, 1: 3} and work.runtime.running() == 2)
         consumer.rebalance("on_revoke", [0])
         await asyncio.sleep(0.05)
         release.set()
@@ -154,7 +154,7 @@ async def test_a_result_that_comes_after_the_deadline_of_a_revoke_is_never_commi
     consumer.rebalance("on_assign", [0])
     release = asyncio.Event()
 
-    async with station(consumer, until(release)) as work:
+    async with station(consumer, until(release), stop_s=0.3) as work:
         await eventually(lambda: work.runtime.running() == 1)
         consumer.rebalance("on_revoke", [0])
         await eventually(lambda: not work.intake.positions())
@@ -248,7 +248,7 @@ async def test_commits_go_on_while_the_reading_waits_for_room(monkeypatch: pytes
     async def handle(value: bytes) -> None:
         await (first if value == b"0" else others).wait()
 
-    async with station(consumer, handle) as work:
+    async with station(consumer, handle, stop_s=0.3) as work:
         await eventually(lambda: work.intake.room() == 0)
         first.set()
         await eventually(lambda: committed(consumer) == {0: 1})
@@ -285,7 +285,7 @@ async def test_a_group_that_may_not_commit_stops_the_work() -> None:
     consumer.refusals += [KafkaException(KafkaError(GROUP_AUTHORIZATION_FAILED))] * 2
     consumer.rebalance("on_assign", [0])
     async with station(consumer, nothing) as work:
-        error = await asyncio.wait_for(work.runtime.failed, 5)
+        error = await asyncio.wait_for(work.runtime.failed, 60)
     assert isinstance(error, WorkError)
     assert "group workers cannot commit for orders" in str(error)
     assert consumer.closed
@@ -301,7 +301,7 @@ async def test_a_commit_that_is_refused_while_a_partition_is_taken_away_stops_th
         consumer.refusals.append(KafkaException(KafkaError(GROUP_AUTHORIZATION_FAILED)))
         asyncio.get_running_loop().call_later(0.05, release.set)
         consumer.rebalance("on_revoke", [0])
-        error = await asyncio.wait_for(work.runtime.failed, 5)
+        error = await asyncio.wait_for(work.runtime.failed, 60)
     assert str(error).startswith("group workers cannot commit for orders")
 
 
@@ -339,7 +339,7 @@ async def test_a_position_that_is_gone_names_what_is_left() -> None:
     consumer.strays = [message(3, error=KafkaError(AUTO_OFFSET_RESET))]
     consumer.rebalance("on_assign", [0])
     async with station(consumer, nothing, TwinCluster({0: (3, "")}, starts={0: 9})) as work:
-        error = await asyncio.wait_for(work.runtime.failed, 5)
+        error = await asyncio.wait_for(work.runtime.failed, 60)
     assert "orders/0: what workers has not read yet is gone; the log starts at 9" in str(error)
 
 
@@ -355,7 +355,7 @@ async def test_a_handler_that_blocks_the_loop_does_not_block_the_feed() -> None:
             while work.intake.positions():  # the loop is blocked on purpose
                 looks += 1
 
-    async with station(consumer, handle) as work:
+    async with station(consumer, handle, stop_s=0.3) as work:
         await eventually(lambda: committed(consumer) == {0: 3})
         consumer.append(0, message(3, value=b"3"))
         await eventually(lambda: not work.intake.positions())

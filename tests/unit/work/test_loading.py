@@ -121,12 +121,16 @@ def test_an_import_that_ends_its_process_is_named_with_how_it_ended(folder: Path
 def test_an_import_that_does_not_end_is_named_with_where_it_stands(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ask, "DESCRIBE_S", 2.0)
     (folder / "hangs.py").write_text("import threading\n\nthreading.Event().wait()\n")
-    with pytest.raises(ConfigError) as refused:
-        ask_about_app(settings_for(folder, "hangs:app"))
-    said = f"hangs:app: importing it in {folder} took longer than 2 s, it stands at {folder / 'hangs.py'}:3: what"
-    assert str(refused.value).startswith(said)
+    for given_s in (2, 8, 32):  # a slow machine may not have come to the import by then
+        monkeypatch.setattr(ask, "DESCRIBE_S", given_s)
+        with pytest.raises(ConfigError) as refused:
+            ask_about_app(settings_for(folder, "hangs:app"))
+        said = f"hangs:app: importing it in {folder} took longer than {given_s} s, it stands at "
+        if str(refused.value).startswith(f"{said}{folder / 'hangs.py'}:3: what"):
+            break
+    else:
+        pytest.fail(str(refused.value))
 
 
 def test_an_import_does_not_outlive_the_command_that_asked_for_it(folder: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from broker.working import is_alive, wait_until
 from fanout.config.clients import Clients
 from fanout.config.properties import Properties
 from fanout.config.work import WorkSettings
@@ -36,7 +37,7 @@ def test_the_library_runs_no_worker_of_a_parent_that_is_gone(tmp_path: Path) -> 
         "from fanout.config.work import WorkSettings\n"
         "from fanout.work.process import WorkerProcess\n"
         "process = WorkerProcess(WorkSettings.from_json(sys.stdin.buffer.read()))\n"
-        "process.ready.wait(20)\n"
+        "process.ready.wait(60)\n"
         "print(process.pid, flush=True)\n"
         "os.kill(os.getpid(), 9)\n"
     )
@@ -48,10 +49,7 @@ def test_the_library_runs_no_worker_of_a_parent_that_is_gone(tmp_path: Path) -> 
     )
     parent = subprocess.run([sys.executable, "-c", program], input=made.to_json(), stdout=subprocess.PIPE, check=False)
     pid = int(parent.stdout)
-    deadline = time.monotonic() + 15
-    while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1]:
-        assert time.monotonic() < deadline, f"worker {pid} outlives its supervisor"
-        time.sleep(0.05)
+    wait_until(lambda: not is_alive(pid), f"the end of worker {pid}, whose supervisor is gone")
     assert parent.returncode == -9
     assert os.getpid() != pid
 
@@ -73,7 +71,7 @@ def worker(tmp_path: Path) -> Iterator[WorkerProcess]:
     (tmp_path / "shop.py").write_text(APP, encoding="utf-8")
     clients = Clients(common=Properties({"bootstrap.servers": "127.0.0.1:9"}))
     process = WorkerProcess(WorkSettings(clients=clients, app="shop:app", app_dir=str(tmp_path), stop_s=0.2))
-    assert process.ready.wait(30)
+    assert process.ready.wait(60)
     yield process
     process.kill()
     process.wait(5)
@@ -81,13 +79,13 @@ def worker(tmp_path: Path) -> Iterator[WorkerProcess]:
 
 def test_a_worker_ends_cleanly_at_sigterm(worker: WorkerProcess) -> None:
     os.kill(worker.pid, signal.SIGTERM)
-    assert worker.wait(10) == 0
+    assert worker.wait(60) == 0
 
 
 def test_an_order_beside_a_sigterm_is_not_taken_for_impatience(worker: WorkerProcess) -> None:
     os.kill(worker.pid, signal.SIGTERM)
     worker.stop()
-    assert worker.wait(10) == 0
+    assert worker.wait(60) == 0
 
 
 @pytest.mark.usefixtures("worker")
@@ -100,9 +98,9 @@ def test_what_a_worker_logs_is_told_by_its_supervisor(caplog: pytest.LogCaptureF
 def test_what_a_handler_forked_holds_up_nobody_who_waits_for_its_worker(tmp_path: Path) -> None:
     """The fork holds the pipe of reports open for longer than anybody would wait."""
     (tmp_path / "forks.py").write_text(
-        "import os, time\nif os.fork() == 0:\n    time.sleep(20)\n    os._exit(0)\nos._exit(3)\n"
+        "import os, time\nif os.fork() == 0:\n    time.sleep(60)\n    os._exit(0)\nos._exit(3)\n"
     )
     process = WorkerProcess(WorkSettings(clients=CLIENTS, app="forks:app", app_dir=str(tmp_path)))
     began = time.monotonic()
-    assert process.wait(15) == 3
-    assert time.monotonic() - began < 15
+    assert process.wait(45) == 3
+    assert time.monotonic() - began < 45
