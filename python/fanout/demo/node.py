@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import random
 import signal
 import socket
 import time
@@ -16,18 +14,15 @@ from confluent_kafka.admin import AdminClient
 
 from fanout.errors import UnreachableError
 
+from .ports import free_port
+
 if TYPE_CHECKING:
     from .processes import Keeper
 
-__all__ = ["Node", "free_port"]
+__all__ = ["Node"]
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 60.0
-
-PORTS = range(20_000, 32_000)
-"""Below those the kernel takes for the near ends of connections."""
-
-_turns = itertools.count(random.randrange(len(PORTS)))  # noqa: S311 (no secret)
 
 
 class Node:
@@ -175,24 +170,6 @@ class Node:
         if self._keeper is None:
             raise RuntimeError("the cluster is not running")
         return self._keeper.ask(do=what, name=self.name, **more)
-
-
-def free_port() -> int:
-    """A loopback port that nothing listens on, and that was not given before.
-
-    A client that tries again and again to reach a killed broker would sooner or later be given the broker's port
-    for its own end and talk to itself: hence `PORTS`. And who asked before may not listen yet, or may be killed and
-    about to come back: each port is given once, until all were.
-    """
-    for turn in itertools.islice(_turns, 100):
-        port = PORTS[turn % len(PORTS)]
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise RuntimeError(f"no free port between {PORTS.start} and {PORTS.stop}")
 
 
 def _accepts(port: int) -> bool:
