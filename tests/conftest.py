@@ -121,7 +121,8 @@ class Topics:
         while True:
             # Leaders first, fresh from the broker: a look-up of offsets that met an unknown topic believes it for 30 s.
             known = self._admin.list_topics(timeout=10).topics.get(name)
-            if known is not None and all(partition.leader >= 0 for partition in known.partitions.values()):
+            led = [] if known is None else [one for one in known.partitions.values() if one.leader >= 0]
+            if len(led) >= partitions:
                 listed = self._admin.list_offsets(wanted).values()
                 failed = [error for future in listed if (error := future.exception())]
                 if not failed:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from oracle.ends import wait_for_markers
-from oracle.read import kafka
+from oracle.transactions import kafka
 
 __all__ = ["Name", "Record", "Stored", "batch", "codecs", "fetch", "limit", "produce", "stored"]
 

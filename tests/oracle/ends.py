@@ -7,6 +7,8 @@ from typing import Literal, Self
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from .transactions import is_ending
+
 __all__ = [
     "Ends",
     "Isolation",
@@ -22,12 +24,14 @@ Isolation = Literal["read_committed", "read_uncommitted"]
 
 _TIMEOUT_S = 30.0
 _MARKERS_S = 5.0
+_LATEST_S = 60.0
 
 
 class Ends:
     """The ends of a topic's partitions, over connections that stay: for asking often."""
 
     def __init__(self, bootstrap: str, topic: str) -> None:
+        self._bootstrap = bootstrap
         self._topic = topic
         self._stable = open_consumer(bootstrap, "read_committed")
         self._high = open_consumer(bootstrap, "read_uncommitted")
@@ -51,13 +55,20 @@ class Ends:
         """Waits until every transaction that is open now has ended, or a few seconds have passed.
 
         An ended transaction's markers are written a moment after the answer to its end, and nobody is shown its
-        records before: what is still open after a few seconds is open.
+        records before: what is still open after a few seconds, while no coordinator is ending any, is open.
         """
-        high, deadline = self.high(), time.monotonic() + _MARKERS_S
-        while any(offset < high.get(partition, 0) for partition, offset in self.stable().items()):
-            if time.monotonic() > deadline:
+        high, began = self.high(), time.monotonic()
+        while self._lies_below(high):
+            waited_s = time.monotonic() - began
+            # Looked at once more: what was ending a moment ago may be over when the coordinators are asked.
+            if waited_s > _MARKERS_S and not is_ending(self._bootstrap) and self._lies_below(high):
                 return
+            if waited_s > _LATEST_S:
+                raise AssertionError(f"{self._topic}: markers were not written within {_LATEST_S:g} s")
             time.sleep(0.02)
+
+    def _lies_below(self, high: dict[int, int]) -> bool:
+        return any(offset < high.get(partition, 0) for partition, offset in self.stable().items())
 
 
 def ends(bootstrap: str, topic: str) -> dict[int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from .read import murmur2
+from .transactions import kafka
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
@@ -18,7 +18,7 @@ def java_placement(partitions: int) -> Callable[[int, bytes | None], Container[i
 
     @cache
     def place(key: bytes) -> tuple[int]:
-        return ((int(murmur2(key)) & 0x7FFFFFFF) % partitions,)
+        return ((int(kafka.partitioner.murmur2(key)) & 0x7FFFFFFF) % partitions,)
 
     def placement(_source: int, key: bytes | None) -> Container[int]:
         return range(partitions) if key is None else place(key)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 import time
-import warnings
 from array import array
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -18,13 +17,7 @@ from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaExceptio
 
 from .check import Record
 from .ends import Isolation, open_consumer, partitions_of, wait_for_markers
-
-with warnings.catch_warnings():
-    # kafka-python loads its schemas with functions that Python 3.11 deprecated (and 3.13 took back).
-    warnings.filterwarnings("ignore", message="(read|open)_text is deprecated", category=DeprecationWarning)
-    import kafka
-    import kafka.admin
-    from kafka.partitioner import murmur2
+from .transactions import kafka
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -32,15 +25,13 @@ if TYPE_CHECKING:
 __all__ = [
     "READERS",
     "Follower",
-    "kafka",
-    "murmur2",
     "read",
     "read_with_kafka_python",
 ]
 
 _BATCH = 10_000
 _POLL_S = 0.05
-_QUIET_S = 15.0
+_QUIET_S = 60.0
 
 
 def read(bootstrap: str, topic: str, *, isolation: Isolation = "read_committed") -> Iterator[Record]:
