@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from fanout._fanout import Cluster, Forwarder, LaneEnd
 from fanout.config.forward import ForwardSettings
-from oracle.ends import wait_for_markers
+from oracle.ends import open_consumer, partitions_of, wait_for_markers
 
 __all__ = ["ends", "feed", "forward", "forwarding", "read", "settings"]
 
@@ -74,35 +74,28 @@ def feed(bootstrap: str, topic: str, records: Sequence[tuple[int, bytes | None, 
             on_delivery=lambda error, _: failed.append(error) if error else None,
         )
         producer.poll(0)
-    assert producer.flush(30) == 0
+    assert producer.flush(60) == 0
     assert not failed, failed[0]
 
 
 def read(bootstrap: str, topic: str) -> list[Any]:
     """Every record a read-committed consumer sees, partition by partition; the markers of what has ended come first."""
     wait_for_markers(bootstrap, topic)
-    consumer = Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "group.id": f"{topic}-reader",
-            "enable.auto.commit": False,
-            "auto.offset.reset": "earliest",
-            "isolation.level": "read_committed",
-            "enable.partition.eof": True,
-        }
-    )
+    consumer = open_consumer(bootstrap, "read_committed")
     try:
-        consumer.subscribe([topic])
+        partitions = partitions_of(consumer, topic)
+        consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
         found: list[Any] = []
-        at_end: set[int | None] = set()
-        partitions = len(consumer.list_topics(topic, 30).topics[topic].partitions)
-        while len(at_end) < partitions:
-            message = consumer.poll(30)
-            assert message is not None, f"{topic}: no end of partitions {set(range(partitions)) - at_end}"
-            if message.error() is None:
+        unread = set(partitions)
+        while unread:
+            message = consumer.poll(60)
+            assert message is not None, f"{topic}: no end of partitions {unread}"
+            if (error := message.error()) is None:
                 found.append(message)
+            elif error.code() == KafkaError._PARTITION_EOF:
+                unread.discard(message.partition() or 0)
             else:
-                at_end.add(message.partition())
+                raise KafkaException(error)
         return found
     finally:
         consumer.close()

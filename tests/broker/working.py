@@ -126,8 +126,14 @@ def work(group: str, *options: str) -> tuple[str, ...]:
 
 def children_of(pid: int) -> list[int]:
     """Process ids of the workers of a supervisor."""
-    listed = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for path in listed for child in path.read_text().split()]
+    return [int(child) for path in Path(f"/proc/{pid}/task").glob("*/children") for child in _words_of(path)]
+
+
+def _words_of(path: Path) -> list[str]:
+    try:
+        return path.read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []  # that thread has ended since it was listed
 
 
 def is_alive(pid: int) -> bool:
