@@ -44,16 +44,22 @@ def test_lanes_are_fenced_after_they_stopped_and_before_the_cut_is_read() -> Non
 
 def test_records_that_arrive_meanwhile_are_carried_too() -> None:
     world = a_world(records=200)
-    stop = threading.Event()
+    begun, stop = threading.Event(), threading.Event()
 
     def produce() -> None:
-        while not stop.wait(0.005):
+        for _ in range(200):
+            if stop.wait(0.005):
+                return
             world.cluster.append("orders", 1, Entry("committed"))
+            begun.set()
+
+    def wait(name: str) -> None:
+        assert name != "drain" or begun.wait(60)
 
     producer = threading.Thread(target=produce)
     producer.start()
     try:
-        report = Drain(world.settings, world.doors).run()
+        report = Drain(world.settings, world.doors, Told(wait)).run()
     finally:
         stop.set()
         producer.join()

@@ -32,7 +32,10 @@ class World:
 
 
 def a_world(records: int = 300, partitions: int = 3, **changes: object) -> World:
-    """Topic `orders` with `records` in each partition, the group `billing` at its start."""
+    """Topic `orders` with `records` in each partition, the group `billing` at its start.
+
+    Everything is carried before the cut: by default a drain leaves what the old consumers finish in seconds to them.
+    """
     cluster = MemoryCluster()
     cluster.add_topic("orders", partitions, **{"max.message.bytes": "1048588", "min.insync.replicas": "2"})
     for partition in range(partitions):
@@ -46,6 +49,7 @@ def a_world(records: int = 300, partitions: int = 3, **changes: object) -> World
         group="billing",
         workers=2,
         round_s=0.01,
+        cutover_s=0.0,
     )
     settings = replace(settings, **changes)  # type: ignore[arg-type]  # the fields' own types
     world = World(cluster, None, settings)  # type: ignore[arg-type]  # filled in below
