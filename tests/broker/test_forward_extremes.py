@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +77,7 @@ def test_bombs_halt_their_lanes_and_memory_stays_bounded(kafka: Kafka, topics: T
         while running.runs:
             held = [line for line in status.read_text().splitlines() if line.startswith("VmHWM:")]
             peak_kb = max([peak_kb, *(int(line.split()[1]) for line in held)])
+            time.sleep(0.01)
         ran = running.wait().require(FAILED)
 
     lanes = {lane["partition"]: lane for lane in ran.document["lanes"]}

@@ -24,11 +24,25 @@ SMALL = {"fetch_bytes": 256 << 10, "transaction_bytes": 1 << 20}
 LONG = Recipe(value_bytes=300)
 
 
-def carried(generator: Generator, target: str, **changes: Any) -> Counter[str]:
-    """Forwards everything by whole batches and proves it; source batches by way and reason."""
+def long_batches(bootstrap: str, topic: str) -> Generator:
+    """Writes batches of 500 records each, however slowly it is let write."""
+    generator = Generator(bootstrap, topic, LONG)
+    generator.linger_ms = 60_000
+    return generator
+
+
+def carried(generator: Generator, target: str, at_broken_pipes: Any = signal.SIG_IGN, **changes: Any) -> Counter[str]:
+    """Forwards everything by whole batches and proves it; source batches by way and reason.
+
+    `at_broken_pipes`: what SIGPIPE does to this process while it forwards, and no longer.
+    """
     plan = settings(generator.bootstrap, generator.topic, target, route="batch", **{**SMALL, **changes})
     forwarder = Forwarder(plan)
-    ends = forwarder.run()
+    before = signal.signal(signal.SIGPIPE, at_broken_pipes)
+    try:
+        ends = forwarder.run()
+    finally:
+        signal.signal(signal.SIGPIPE, before)
     assert {end.outcome for end in ends} == {"end"}, [str(end.error) for end in ends]
     ways: Counter[str] = Counter()
     for lane in forwarder.stats():
@@ -43,14 +57,15 @@ def carried(generator: Generator, target: str, **changes: Any) -> Counter[str]:
 
 @pytest.mark.parametrize("codec", ["none", "zstd"])
 def test_long_batches_arrive_unread(kafka: Kafka, topics: Topics, codec: Any) -> None:
-    generator = Generator(kafka.bootstrap, topics("source", 2, KEPT), LONG)
+    generator = long_batches(kafka.bootstrap, topics("source", 2, KEPT))
     generator.write(Chunk(records=12_000, codec=codec))
     ways = carried(generator, topics("target", 4, KEPT))
-    assert ways["pass:unread"] > ways.total() / 2, ways
+    # Of a few batches of some 100 KiB; the first fetch of a lane and what a pipe has no room for are read.
+    assert ways["pass:unread"] > ways.total() / 3, ways
 
 
 def test_markers_and_aborted_records_among_them_are_left_out(kafka: Kafka, topics: Topics) -> None:
-    generator = Generator(kafka.bootstrap, topics("source", 2, KEPT), LONG)
+    generator = long_batches(kafka.bootstrap, topics("source", 2, KEPT))
     for _ in range(3):
         generator.write(Chunk(records=4_000))
         generator.write(Chunk(records=4_000, ending="commit"))
@@ -63,7 +78,7 @@ def test_markers_and_aborted_records_among_them_are_left_out(kafka: Kafka, topic
 
 
 def test_a_lane_that_is_held_to_a_rate_reads_what_it_carries(kafka: Kafka, topics: Topics) -> None:
-    generator = Generator(kafka.bootstrap, topics("source", 1, KEPT), LONG)
+    generator = long_batches(kafka.bootstrap, topics("source", 1, KEPT))
     generator.write(Chunk(records=5_000))
     ways = carried(generator, topics("target", 2, KEPT), max_rate=1e6)
     assert ways["pass:whole"] > 5, ways
@@ -71,18 +86,14 @@ def test_a_lane_that_is_held_to_a_rate_reads_what_it_carries(kafka: Kafka, topic
 
 
 def test_a_lane_that_promises_at_least_once_keeps_what_it_may_have_to_send_again(kafka: Kafka, topics: Topics) -> None:
-    generator = Generator(kafka.bootstrap, topics("source", 1, KEPT), LONG)
+    generator = long_batches(kafka.bootstrap, topics("source", 1, KEPT))
     generator.write(Chunk(records=5_000))
     ways = carried(generator, topics("target", 2, KEPT), delivery="at-least-once")
     assert ways["pass:unread"] == 0, ways
 
 
 def test_a_process_that_a_broken_connection_would_end_reads_what_it_carries(kafka: Kafka, topics: Topics) -> None:
-    generator = Generator(kafka.bootstrap, topics("source", 1, KEPT), LONG)
+    generator = long_batches(kafka.bootstrap, topics("source", 1, KEPT))
     generator.write(Chunk(records=5_000))
-    ignored = signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    try:
-        ways = carried(generator, topics("target", 2, KEPT))
-    finally:
-        signal.signal(signal.SIGPIPE, ignored)
+    ways = carried(generator, topics("target", 2, KEPT), at_broken_pipes=signal.SIG_DFL)
     assert ways["pass:unread"] == 0, ways

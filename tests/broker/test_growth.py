@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from confluent_kafka.admin import AdminClient, NewPartitions
 
 from commands import fanout
+from conftest import Topics
 from fanout._fanout import Cluster
 from fanout.kafka.growth import Growth
 
@@ -16,12 +17,14 @@ from .lanes import feed, forward, read, settings
 if TYPE_CHECKING:
     import pytest
 
-    from conftest import Kafka, Topics
+    from conftest import Kafka
 
 
 def add_partitions(bootstrap: str, topic: str, count: int) -> None:
     admin = AdminClient({"bootstrap.servers": bootstrap})
     admin.create_partitions([NewPartitions(topic, count)])[topic].result()
+    # The controller has them; the broker may be a moment behind.
+    Topics(bootstrap)._wait_led(topic, count)
 
 
 def test_a_topic_that_grows_is_named_once_and_keys_stay_where_they_were(

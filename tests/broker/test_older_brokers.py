@@ -178,6 +178,7 @@ def test_keys_go_where_the_java_producer_sends_them(
     ours = [(message.key(), message.partition()) for message in read(kafka.bootstrap, target)]
     admin = AdminClient({"bootstrap.servers": older_kafka.bootstrap})
     admin.create_topics([NewTopic(source, PARTITIONS, 1, config=ROOM)])[source].result()
+    Topics(older_kafka.bootstrap)._wait_led(source, PARTITIONS)
     try:
         with mirroring(kafka.bootstrap, older_kafka.bootstrap, source, tmp_path):
             held = Control({"bootstrap.servers": older_kafka.bootstrap})

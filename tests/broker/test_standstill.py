@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import logging
 import re
-import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
-from fanout._fanout import Cluster
+from fanout._fanout import Cluster, Forwarder
 from fanout.kafka.standstill import STILL_S, Standstill
 from oracle import Recipe
 from oracle.generate import Chunk, Generator
 
 from .lanes import forwarding, settings
+from .working import wait_until
 
 if TYPE_CHECKING:
     from conftest import Kafka, Topics
+
+SECOND = timedelta(seconds=1)
 
 
 def test_a_lane_held_by_an_open_transaction_names_its_holder_once(
@@ -27,17 +29,15 @@ def test_a_lane_held_by_an_open_transaction_names_its_holder_once(
     source, target = topics("source", 1, {"retention.ms": "-1"}), topics("target", 2)
     generator = Generator(kafka.bootstrap, source, Recipe(keys=20))
     generator.write(Chunk(records=10))
-    opened = datetime.now(UTC)
+    before = datetime.now(UTC)
     held = generator.open(5)
+    after = datetime.now(UTC)
     now = 0.0
     control = Cluster({"bootstrap.servers": kafka.bootstrap})
 
     with forwarding(settings(kafka.bootstrap, source, target, end=None)) as (forwarder, _):
         standstill = Standstill(control, source, forwarder.stats, lambda: now)
-        deadline = time.monotonic() + 30
-        while [lane.position for lane in forwarder.stats() if lane.state == "waiting"] != [10]:
-            assert time.monotonic() < deadline, "the lane does not reach the open transaction"
-            time.sleep(0.05)
+        wait_until(lambda: stands_at(forwarder) == [10], "the lane reaches the open transaction")
         standstill.look()
         assert standstill.note == "", "it has not stood for long"
         now = STILL_S
@@ -48,9 +48,7 @@ def test_a_lane_held_by_an_open_transaction_names_its_holder_once(
         print(f"held: {standstill.note}")
 
         held.commit()
-        while [lane.position for lane in forwarder.stats()] == [10]:
-            assert time.monotonic() < deadline, "the lane does not go on"
-            time.sleep(0.05)
+        wait_until(lambda: forwarder.stats()[0].position > 10, "the lane goes on")
         standstill.look()
         assert standstill.note == ""
 
@@ -62,4 +60,9 @@ def test_a_lane_held_by_an_open_transaction_names_its_holder_once(
     found = re.fullmatch(pattern, said[0])
     assert found is not None, said[0]
     began = datetime.fromisoformat(found[1]).replace(tzinfo=UTC)
-    assert abs((began - opened).total_seconds()) < 10
+    assert before - SECOND <= began <= after, "told in whole seconds"
+
+
+def stands_at(forwarder: Forwarder) -> list[int]:
+    """Where each lane waits that has nothing to carry."""
+    return [lane.position for lane in forwarder.stats() if lane.state == "waiting"]
