@@ -25,11 +25,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["REAUTHENTICATE_MS", "SecureCluster", "no_token"]
+__all__ = ["SecureCluster", "no_token"]
 
 USER = "mover"
 T = TypeVar("T")
-REAUTHENTICATE_MS = 2_500
+REAUTHENTICATE_MS = 15_000
+"""How long a session lasts. A fifth of it is left when a client logs in again: as long as a machine may stall."""
+KNOWN_S = 60.0
 
 _JAAS = {
     "plain": "plain.PlainLoginModule required user_{user}='{password}'",
@@ -90,13 +92,16 @@ class SecureCluster(Cluster):
         return {name: value for name, value in chosen.items() if value}
 
     def let_in(self) -> None:
-        """Makes the user's SCRAM credentials known."""
+        """Makes the user's SCRAM credentials known, and waits until the broker knows them."""
         admin = AdminClient({"bootstrap.servers": self.bootstrap})
         for mechanism in (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512):
             credential = ScramCredentialInfo(mechanism, 4096)
             wanted: list[Any] = [UserScramCredentialUpsertion(USER, credential, self.password.encode())]
             for future in admin.alter_user_scram_credentials(wanted).values():
                 future.result(30)
+            named = self.properties_of("secure", sasl__mechanisms=mechanism.name.replace("_", "-"))
+            # It tries again where it is refused.
+            AdminClient({**named, "log_level": 0}).list_topics(timeout=KNOWN_S)
 
     def allow(self, line: str) -> None:
         """Does what one `kafka-acls … --add …` line says, NAME being the user."""
@@ -110,12 +115,23 @@ class SecureCluster(Cluster):
         admin = AdminClient({"bootstrap.servers": self.bootstrap})
         for future in admin.create_acls([_acl(AclBinding, right)]).values():
             future.result(30)
+        self._wait_known(admin, right, 1)
 
     def revoke(self, right: str) -> None:
         """Takes back what was granted."""
         admin = AdminClient({"bootstrap.servers": self.bootstrap})
         for future in admin.delete_acls([_acl(AclBindingFilter, right)]).values():
             assert len(future.result(30)) == 1, f"{right} was not granted"
+        self._wait_known(admin, right, 0)
+
+    @staticmethod
+    def _wait_known(admin: AdminClient, right: str, times: int) -> None:
+        """The controller has it; the broker, which is asked for it, may be a moment behind."""
+        deadline = time.monotonic() + KNOWN_S
+        while len(admin.describe_acls(_acl(AclBindingFilter, right)).result(30)) != times:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{right}: not as it was changed after {KNOWN_S:g} s")
+            time.sleep(0.02)
 
     def _settings_of_all(self) -> dict[str, str]:
         package = "org.apache.kafka.common.security"
