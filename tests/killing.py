@@ -25,12 +25,15 @@ if TYPE_CHECKING:
 
     from oracle.verdict import Verdict
 
-__all__ = ["COOPERATIVE", "Job", "Kill", "Toll", "dead_letters", "fill", "kill_every", "toll_of", "workers"]
+__all__ = ["COOPERATIVE", "Job", "Kill", "Toll", "dead_letters", "fill", "freeze", "kill_every", "toll_of", "workers"]
 
 TOLD_OF = re.compile(r"worker (\d+): .*(?:did not get through|lost partitions|still ran|not left cleanly)")
 """What a worker says whose records run again though nobody killed it: a rebalance overtook it. Excuses its own."""
 
 PLACE = ("topic", "partition", "offset")
+
+LOOKS = 5
+"""How many looks in a row make a number that stands."""
 
 COOPERATIVE = {"partition.assignment.strategy": "cooperative-sticky", "session.timeout.ms": "6000"}
 """Those who live keep their partitions, and what a killed one held waits as short as a broker allows by default."""
@@ -79,15 +82,17 @@ class Job:
 
     def kill(self, pid: int) -> Kill:
         """SIGKILL. It is frozen first: what it holds is counted before anybody can take it over and commit for it."""
-        os.kill(pid, signal.SIGSTOP)
-        wait_until(lambda: _state(pid) == "T", "the process to freeze")
-        places = self.places()
+        freeze(pid)
         lines = self.handled.lines()
         begun = {line.id for line in lines if line.pid == pid and line.kind == "begin"}
-        in_flight = sum(_offset(name) >= places.get(_partition(name), 0) for name in begun)
         running = len(self.busy([pid]).get(pid, ()))
+        in_flight = _at_rest(lambda: self._uncommitted(begun))
         os.kill(pid, signal.SIGKILL)
         return Kill(pid=pid, running=running, in_flight=in_flight, line=len(lines))
+
+    def _uncommitted(self, records: Iterable[str]) -> int:
+        places = self.places()
+        return sum(_offset(name) >= places.get(_partition(name), 0) for name in records)
 
     def kill_busy(self, pids: Iterable[int], dice: random.Random) -> list[Kill]:
         """Kills one that is in its handlers; nobody if none is."""
@@ -228,6 +233,22 @@ def workers(job: Job, consumer: Mapping[str, str] | None = None, **more: Any) ->
         yield supervisor
     finally:
         supervisor.abort()
+
+
+def freeze(pid: int) -> None:
+    """SIGSTOP; returns when it has taken effect."""
+    os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: _state(pid) == "T", "the process to freeze")
+
+
+def _at_rest(look: Callable[[], int]) -> int:
+    """What is seen several times in a row: the last commit of a frozen process may still be on its way."""
+    seen = [look()]
+    while len(seen) < LOOKS:
+        time.sleep(0.1)
+        again = look()
+        seen = [*seen, again] if again == seen[0] else [again]
+    return seen[0]
 
 
 def _state(pid: int) -> str:

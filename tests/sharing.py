@@ -26,16 +26,24 @@ KEPT = {"retention.ms": "-1"}
 SOURCES = 6
 TARGETS = 4
 PROCESSES = 3
-START_S = 30.0
+START_S = 90.0
+END_S = 120.0
+MOST_S = 180.0
+"""What is planned may take so much longer, where too little has happened by then."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How long, at how many records a second, and how long it is quiet between two deeds."""
+    """How long, at how many records a second, and how long it is quiet between two deeds.
+
+    moves, kills: how many there are at least, however long that takes.
+    """
 
     seconds: float
     rate: int
     pause_s: tuple[float, float] = (0.5, 2.0)
+    moves: int = 0
+    kills: int = 0
 
 
 @dataclass
@@ -50,7 +58,7 @@ class Figures:
 
     def note(self, running: Running) -> None:
         """Adds the last word of one process that was told to leave."""
-        document = running.wait(60).require().document
+        document = running.wait(END_S).require().document
         assert all(lane["outcome"] in ("stopped", "moved") for lane in document["lanes"]), document
         self.renewals += sum(lane["renewals"] for lane in document["lanes"])
 
@@ -82,10 +90,15 @@ class Troupe:
             self._send_away(self._others.pop(self._dice.randrange(len(self._others))), deed)
         time.sleep(self._dice.uniform(*plan.pause_s))
 
+    def has_done(self, plan: Plan) -> bool:
+        """Whether enough has happened."""
+        moves = self.figures.moves + sum(moves_of(running) for running in [*self._others, self._stays])
+        return moves >= plan.moves and self.figures.kills >= plan.kills
+
     def end(self) -> None:
         """All leave cleanly."""
         for running in [*self._others, self._stays]:
-            self.figures.moves += running.said().count("given partitions")
+            self.figures.moves += moves_of(running)
             running.signal(signal.SIGTERM)
         for running in [*self._others, self._stays]:
             self.figures.note(running)
@@ -96,7 +109,7 @@ class Troupe:
 
     def _send_away(self, running: Running, deed: str) -> None:
         assert running.runs, f"a process left by itself:\n{running.said()}"
-        self.figures.moves += running.said().count("given partitions")
+        self.figures.moves += moves_of(running)
         if deed == "kill":
             self.figures.kills += 1
             running.kill()
@@ -104,6 +117,11 @@ class Troupe:
         self.figures.leaves += 1
         running.signal(signal.SIGTERM)
         self.figures.note(running)
+
+
+def moves_of(running: Running) -> int:
+    """How often it was given lanes."""
+    return running.said().count("given partitions")
 
 
 def wait_for(words: str, running: Running) -> None:
@@ -124,13 +142,13 @@ def share_and_prove(kafka: Kafka, topics: Topics, plan: Plan) -> Figures:
         troupe = Troupe(kafka.bootstrap, (*arguments, "-o", "json"), stack)
         with generator.feed(plan.rate):
             until = time.monotonic() + plan.seconds
-            while time.monotonic() < until:
+            while (now := time.monotonic()) < until or (now < until + MOST_S and not troupe.has_done(plan)):
                 troupe.act(plan)
         troupe.end()
         # Two of them end by themselves when there is nothing left, whichever carries the last of it.
         lasts = [stack.enter_context(Running(kafka.bootstrap, *arguments, "--until", "end")) for _ in range(2)]
         for last in lasts:
-            last.wait(60).require()
+            last.wait(END_S).require()
     prove(
         Carried(bootstrap=kafka.bootstrap, source=source, target=target, group=group),
         Expectation(recipe=generator.recipe, ledger=generator.ledger, placement=java_placement(TARGETS)),

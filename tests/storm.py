@@ -24,7 +24,7 @@ __all__ = ["Deed", "Sink", "Storm", "children_of"]
 
 Deed = Literal["join", "leave", "kill"]
 
-STOP_S = 30.0
+STOP_S = 120.0
 
 
 class Sink:
@@ -73,12 +73,17 @@ class Storm:
 
     def _do(self, deed: Deed, running: list[Running], stack: ExitStack, dice: random.Random) -> None:
         if deed == "kill":
-            wait_until(lambda: self.job.busy(children_of(running)), "a worker in its handlers")
-            self.kills += self.job.kill_busy(children_of(running), dice)
+            before = len(self.kills)
+            wait_until(lambda: self._kill(running, dice) > before, "a worker in its handlers")
         elif deed == "leave":
             self._leave(running.pop(dice.randrange(1, len(running))))
         else:
             running.append(self._join(stack))
+
+    def _kill(self, running: list[Running], dice: random.Random) -> int:
+        """How many are killed by now: nobody more if none is in its handlers."""
+        self.kills += self.job.kill_busy(children_of(running), dice)
+        return len(self.kills)
 
     def toll(self) -> Toll:
         """What the handlers' log shows, with a line of figures."""
@@ -107,12 +112,14 @@ class Storm:
 def children_of(commands: Iterable[Running]) -> list[int]:
     """Process ids of their workers; what only imports the application to describe it is none."""
     listed = (path for command in commands for path in Path(f"/proc/{command.pid}/task").glob("*/children"))
-    pids = [int(child) for path in listed for child in path.read_text().split()]
-    return [pid for pid in pids if b"fanout.work.child" in (said := _arguments(pid)) and b"--describe" not in said]
+    pids = [int(child) for path in listed for child in _told(path).split()]
+    said = {pid: _told(Path(f"/proc/{pid}/cmdline")) for pid in pids}
+    return [pid for pid, words in said.items() if b"fanout.work.child" in words and b"--describe" not in words]
 
 
-def _arguments(pid: int) -> bytes:
+def _told(of: Path) -> bytes:
+    """What the kernel tells of a process or a thread; nothing if it has ended meanwhile."""
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
+        return of.read_bytes()
     except (FileNotFoundError, ProcessLookupError):
-        return b""  # it has ended meanwhile
+        return b""

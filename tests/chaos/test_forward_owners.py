@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from conftest import Kafka, Topics
 
 FENCED = 6
-EXIT_BUDGET_S = 5.0
+EXIT_BUDGET_S = 20.0
 MOST_RENEWALS = 2
 
 

@@ -11,8 +11,10 @@ if TYPE_CHECKING:
 
 
 def test_lanes_move_between_processes_that_come_go_and_are_killed(kafka: Kafka, topics: Topics) -> None:
-    figures = share_and_prove(kafka, topics, Plan(seconds=25, rate=5_000))
+    plan = Plan(seconds=25, rate=5_000, moves=6, kills=2)
 
-    assert figures.moves >= 6, "hardly anything moved: the run is void"
-    assert figures.kills >= 2, "hardly anyone was killed: the run is void"
+    figures = share_and_prove(kafka, topics, plan)
+
+    assert figures.moves >= plan.moves, "hardly anything moved: the run is void"
+    assert figures.kills >= plan.kills, "hardly anyone was killed: the run is void"
     assert figures.renewals == 0, "a lane was disturbed"

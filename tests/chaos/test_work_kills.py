@@ -26,7 +26,7 @@ def test_kills_every_two_seconds_over_64_partitions_leave_nothing_unhandled(
     job = lay(topics("orders", 64), "nap", keys, sleep_s=[0.005, 0.075], concurrency=25)
     began = time.monotonic()
     with workers(job, workers=4) as supervisor:
-        kills = kill_every(EVERY_S, job, supervisor, KILLS)
+        kills = kill_every(EVERY_S, job, supervisor, KILLS, KEYS)
         wait_until(lambda: supervisor.poll() and job.is_finished(), "the end", 120)
         stats = supervisor.stop()
     toll = toll_of(job.handled.lines(), kills)

@@ -43,7 +43,7 @@ def build_extension() -> Path:
     return TARGET / "debug" / "lib_fanout.so"
 
 
-def forward_in_process(settings: ForwardSettings, extension: Path, failpoint: str, timeout_s: float = 60) -> Forked:
+def forward_in_process(settings: ForwardSettings, extension: Path, failpoint: str, timeout_s: float = 120) -> Forked:
     """Runs to the end, or to the death that `failpoint` asks for."""
     done = subprocess.run(
         [sys.executable, str(DRIVER), str(extension)],

@@ -10,7 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Self
 
 from .frames import Frame, read_frame
-from .rules import Cut, Delay, Drop, Late, Rules, Twice
+from .rules import Cut, Delay, Drop, Late, Rules, Slow, Twice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Proxy"]
 
 BOTH: tuple[Way, Way] = ("request", "response")
-LATE_ANSWER_S = 10.0
+LATE_ANSWER_S = 60.0
 
 
 class Proxy:
@@ -127,12 +127,19 @@ class Link:
                 if isinstance(fault, Cut):
                     self._far.sendall(frame.data[: fault.at])
                     break
-                if isinstance(fault, Delay):
+                if isinstance(fault, Slow):
+                    self._wait_for_hang_up()
+                if isinstance(fault, Delay | Slow):
                     time.sleep(fault.seconds)
                 self._ask(frame)
                 if isinstance(fault, Twice):
                     self._ask_again(frame, fault.behind)
         self.close()
+
+    def _wait_for_hang_up(self) -> None:
+        with contextlib.suppress(ConnectionError):  # a way to hang up
+            while self._near.recv(1, socket.MSG_PEEK):
+                time.sleep(0.01)
 
     def _ask(self, frame: Frame, *, shown: bool = True) -> None:
         self._asked.append((frame, shown))

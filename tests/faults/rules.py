@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from .frames import Frame, Way
 
-__all__ = ["Cut", "Delay", "Drop", "Fault", "Late", "Rule", "Rules", "Twice", "commits"]
+__all__ = ["Cut", "Delay", "Drop", "Fault", "Late", "Rule", "Rules", "Slow", "Twice", "commits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,13 @@ class Drop:
 @dataclass(frozen=True, slots=True)
 class Delay:
     """The frame, and all behind it in its direction, waits so long."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Slow:
+    """The request goes on so long after its client has given it up and hung up."""
 
     seconds: float
 
@@ -57,7 +64,7 @@ class Late:
     behind: int
 
 
-Fault = Drop | Delay | Cut | Twice | Late
+Fault = Drop | Delay | Slow | Cut | Twice | Late
 
 
 @dataclass(slots=True)

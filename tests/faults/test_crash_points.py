@@ -34,6 +34,8 @@ def places(route: str) -> list[str]:
 def test_a_lane_may_die_anywhere(faulty: Faulty, extension: Path, route: str, records: int, least: int) -> None:
     dice = random.Random(SEED)
     road = Road.laid(faulty.direct)
+    if route == "batch":
+        road.in_long_batches()
     survived = []
     for place in places(route):
         for act in ("abort", "panic"):

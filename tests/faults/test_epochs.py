@@ -17,7 +17,7 @@ from fanout._fanout import Forwarder
 
 from .frames import Api
 from .rules import Cut, Delay, Drop, Fault, Late, Rule, Twice
-from .world import SMALL, Road
+from .world import PATIENT_MS, SMALL, Road
 
 if TYPE_CHECKING:
     from .frames import Way
@@ -57,8 +57,7 @@ def test_an_unclear_end_is_followed_by_a_new_epoch_where_transactions_share_one(
     faulty.rules.set(rule)
     direct = settings(road.bootstrap, road.source, road.target, transaction_bytes=100_000, **SMALL)
     # A slow answer is waited for, and is success: the new epoch is for what may have been repeated meanwhile.
-    timeout_ms = "5000" if isinstance(fault, Delay) else "1000"
-    through = {"bootstrap.servers": faulty.bootstrap, "socket.timeout.ms": timeout_ms}
+    through = {"bootstrap.servers": faulty.bootstrap, "socket.timeout.ms": PATIENT_MS}
     forwarder = Forwarder(replace(direct, properties=through))
 
     ends = forwarder.run()
@@ -85,7 +84,7 @@ def test_a_lane_paused_inside_the_end_of_a_transaction_does_not_steal_itself_bac
     faulty.rules.set(lost)
     named = ("-t", road.source, "-g", road.group, "--to-topic", road.target, "--from", "earliest")
     transactional_id = f"fanout.{road.group}.{road.source}.0"
-    with Running(faulty.bootstrap, "-X", "socket.timeout.ms=4000", "forward", *named) as running:
+    with Running(faulty.bootstrap, "-X", "socket.timeout.ms=10000", "forward", *named) as running:
         give_up = time.monotonic() + 60
         while not lost.fired:
             assert running.runs, running.wait().require()

@@ -12,8 +12,8 @@ from fanout._fanout import Forwarder
 
 from .forked import forward_in_process
 from .frames import Api
-from .rules import Cut, Delay, Fault, Late, Rule, Twice, commits
-from .world import SMALL, Road
+from .rules import Cut, Fault, Late, Rule, Slow, Twice, commits
+from .world import BRIEF_MS, PATIENT_MS, SMALL, Road
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,17 +27,17 @@ RECORDS = 12_000
 INJECTED = 5
 
 
-def plan(road: Road, faulty: Faulty) -> ForwardSettings:
-    """Some twenty-five transactions through the proxy, by a client that waits a second for an answer."""
+def plan(road: Road, faulty: Faulty, patience_ms: str = PATIENT_MS) -> ForwardSettings:
+    """Some twenty-five transactions through the proxy, by a client that waits so long for an answer."""
     direct = settings(road.bootstrap, road.source, road.target, transaction_bytes=100_000, **SMALL)
-    return replace(direct, properties={"bootstrap.servers": faulty.bootstrap, "socket.timeout.ms": "1000"})
+    return replace(direct, properties={"bootstrap.servers": faulty.bootstrap, "socket.timeout.ms": patience_ms})
 
 
 @pytest.mark.parametrize(
     ("faulty", "way", "fault", "replaced"),
     [
         (2, "request", Late(behind=Api.PRODUCE), INJECTED),
-        (2, "request", Delay(1.3), INJECTED),
+        (2, "request", Slow(0.3), INJECTED),
         (2, "response", Cut(), INJECTED),
         (2, "response", Cut(at=9), INJECTED),
         (2, "request", Twice(), 0),
@@ -56,7 +56,7 @@ def test_a_faulty_end_replaces_the_producer_where_it_is_unclear_and_leaves_no_tr
     road = Road.laid(faulty.direct, sources=1)
     road.write(RECORDS)
     faulty.rules.set(Rule(Api.END_TXN, way, fault, times=INJECTED, chance=0.4, only=commits))
-    forwarder = Forwarder(plan(road, faulty))
+    forwarder = Forwarder(plan(road, faulty, BRIEF_MS if isinstance(fault, Slow) else PATIENT_MS))
 
     ends = forwarder.run()
 

@@ -14,7 +14,7 @@ from oracle.read import read
 
 from .frames import Api
 from .rules import Cut, Drop, Fault, Rule
-from .world import SMALL, Road
+from .world import BRIEF_MS, PATIENT_MS, SMALL, Road
 
 if TYPE_CHECKING:
     from fanout._fanout import LaneStats
@@ -62,7 +62,8 @@ class Walk:
         road.write(records)
         changes = {"transaction_bytes": 60_000, **SMALL, **changes}
         plan = settings(road.bootstrap, road.source, road.target, **changes)
-        properties = {"bootstrap.servers": self.faulty.bootstrap, "socket.timeout.ms": "1000"}
+        patience_ms = BRIEF_MS if any(isinstance(rule.fault, Drop) for rule in rules) else PATIENT_MS
+        properties = {"bootstrap.servers": self.faulty.bootstrap, "socket.timeout.ms": patience_ms}
         self.faulty.rules.set(*rules)
         forwarder = Forwarder(replace(plan, properties=properties))
         ends = forwarder.run()

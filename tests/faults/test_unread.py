@@ -13,7 +13,7 @@ from fanout._fanout import Forwarder
 
 from .frames import Api
 from .rules import Cut, Drop, Rule
-from .world import Road
+from .world import BRIEF_MS, PATIENT_MS, Road
 
 if TYPE_CHECKING:
     from .world import Faulty
@@ -46,13 +46,14 @@ FAULTS = {
 
 @pytest.mark.parametrize("faulty", [2, 1], indirect=True, ids=["v2", "v1"])
 def test_a_connection_that_breaks_around_an_unread_batch_leaves_no_trace(faulty: Faulty) -> None:
-    road = Road.laid(faulty.direct)
+    road = Road.laid(faulty.direct).in_long_batches()
     for name, (planned, done) in FAULTS.items():
         # One that counts what it does is used up.
         rule = replace(planned)
         road.write(RECORDS)
         plan = settings(road.bootstrap, road.source, road.target, route="batch", **SMALL)
-        properties = {"bootstrap.servers": faulty.bootstrap, "socket.timeout.ms": "1000"}
+        patience_ms = BRIEF_MS if isinstance(rule.fault, Drop) else PATIENT_MS
+        properties = {"bootstrap.servers": faulty.bootstrap, "socket.timeout.ms": patience_ms}
         faulty.rules.set(rule)
         forwarder = Forwarder(replace(plan, properties=properties))
         ends = forwarder.run()

@@ -23,10 +23,18 @@ if TYPE_CHECKING:
     from fanout.demo.cluster import Cluster
     from oracle.verdict import Verdict
 
-__all__ = ["SMALL", "Faulty", "Road"]
+__all__ = ["BRIEF_MS", "PATIENT_MS", "SMALL", "Faulty", "Road"]
 
 KEPT = {"retention.ms": "-1"}
-CARRIED_BUDGET_S = 60.0
+CARRIED_BUDGET_S = 120.0
+
+PATIENT_MS = "30000"
+"""How long a client waits for an answer where each comes or its connection breaks: longer than a broker is kept."""
+
+BRIEF_MS = "4000"
+"""The same where an answer is lost for good, and so has to be waited for."""
+
+LONG_MS = 5_000
 
 SMALL = {"fetch_bytes": 64 << 10, "grown_batch_bytes": 64 << 10}
 """Settings of a forward whose batches do not grow: few records make many requests and transactions."""
@@ -85,6 +93,11 @@ class Road:
         topics = topics or Topics(bootstrap)
         source, target = topics("source", sources, KEPT), topics("target", targets, KEPT)
         return cls(bootstrap, source, target, f"{target}-forward", targets)
+
+    def in_long_batches(self) -> Self:
+        """Has the source written in batches as long as they may be, however slow the writer: only such travel whole."""
+        self.generator.linger_ms = LONG_MS
+        return self
 
     @property
     def arguments(self) -> tuple[str, ...]:
