@@ -7,12 +7,13 @@ from typing import Literal
 
 from fanout.errors import ConfigError
 
-__all__ = ["SHORTEST_WINDOW_S", "DedupSettings", "OnStoreDown"]
+__all__ = ["SHORTEST_WINDOW_S", "USUAL_WINDOW_S", "DedupSettings", "OnStoreDown"]
 
 OnStoreDown = Literal["pause", "process", "fail"]
 
 DAY_S = 86_400.0
 SHORTEST_WINDOW_S = 60.0
+USUAL_WINDOW_S = 7 * DAY_S
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,7 +27,7 @@ class DedupSettings:
     """
 
     url: str = field(repr=False)
-    window_s: float = 7 * DAY_S
+    window_s: float = USUAL_WINDOW_S
     on_store_down: OnStoreDown = "pause"
     namespace: str | None = None
 

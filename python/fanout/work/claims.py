@@ -16,14 +16,15 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fanout.dedup.store import Answer, Claim, Completion, StoreError, claim
 from fanout.errors import FanoutError, WorkError
 
+from .clock import Clock, LoopClock
 from .retry import UNCLAIMED
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from .ready import Runnable
     from .retry import Verdict
 
-__all__ = ["Claims", "ClaimsParts", "Doors"]
+__all__ = ["Claims", "ClaimsParts", "Doors", "Kept"]
 
 logger = logging.getLogger("fanout.work")
 
@@ -57,14 +58,25 @@ STORE_LEFT_ALONE_S = 1.0
 LEAVE_S = 1.0
 
 
+Kept = Callable[[Answer, "list[Runnable]"], None]
+"""Is told of records that the store kept from their handler, for now or for good, and why."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClaimsParts:
-    """What claims are made with. `store` serves them alone; `owner` renews itself through another."""
+    """What claims are made with. `store` serves them alone; `owner` renews itself through another.
+
+    executor: where the store is called, one call after the other; None is a thread.   clock: of the waits between two
+    questions.
+    """
 
     store: DedupStore
     owner: Owner
     identify: Identify
     on_store_down: OnStoreDown
+    executor: Executor | None = None
+    clock: Clock = LoopClock()  # noqa: RUF009  it has no state
+    kept: Kept | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,7 +86,7 @@ class Doors:
     run: Callable[[list[Runnable]], None]
     settle: Callable[[list[int], list[int]], None]
     repeated: Callable[[list[int]], None]
-    mismatched: Callable[[int, Any], Awaitable[None]]
+    mismatched: Callable[[int, Any], Coroutine[Any, Any, None]]
     fail: Callable[[FanoutError], None]
 
 
@@ -105,7 +117,7 @@ class Claims:
         self._parts = parts
         self._doors = doors
         self._loop = asyncio.get_running_loop()
-        self._thread = ThreadPoolExecutor(1, "dedup-store")
+        self._executor = parts.executor or ThreadPoolExecutor(1, "dedup-store")
         self._held: dict[int, Claim] = {}
         self._next = Batch()
         self._now = Batch()
@@ -183,6 +195,10 @@ class Claims:
         """How many records are at the store, on their way there, or wait to be asked for again."""
         return len(self.finishing()) + len(self._now.asked) + len(self._next.asked) + len(self._waiting)
 
+    def waiting(self) -> int:
+        """How many of those wait to be asked for again."""
+        return len(self._waiting)
+
     def told(self) -> dict[str, int]:
         """Every figure so far, for reports."""
         return {f"dedup.{name}": count for name, count in self.figures.items()}
@@ -240,7 +256,7 @@ class Claims:
         while True:
             if policy != "process" or time.monotonic() >= self._left_alone_until:
                 try:
-                    answers = await self._loop.run_in_executor(self._thread, self._visit, batch)
+                    answers = await self._loop.run_in_executor(self._executor, self._visit, batch)
                 except StoreError as error:
                     self._note_down(error)
                 else:
@@ -300,18 +316,25 @@ class Claims:
                 self._tries.pop(runnable[0], None)
         for answer, runnables in by_answer.items():
             self.figures[answer.name.lower()] += len(runnables)
-            match answer:
-                case Answer.RUN:
-                    self._doors.run(runnables)
-                case Answer.DONE:
-                    for record, _ in runnables:
-                        del held[record]
-                    self._doors.repeated([record for record, _ in runnables])
-                case Answer.MISMATCH:
-                    for record, message in runnables:
-                        self._watch(self._loop.create_task(self._bury(record, message)))
-                case Answer.BUSY:
-                    self._wait(runnables)
+            if answer is Answer.RUN:
+                self._doors.run(runnables)
+            else:
+                self._keep(answer, runnables)
+
+    def _keep(self, answer: Answer, runnables: list[Runnable]) -> None:
+        """Does with records that may not run what their answer says."""
+        if self._parts.kept is not None:
+            self._parts.kept(answer, runnables)
+        match answer:
+            case Answer.DONE:
+                for record, _ in runnables:
+                    del self._held[record]
+                self._doors.repeated([record for record, _ in runnables])
+            case Answer.MISMATCH:
+                for record, message in runnables:
+                    self._watch(self._loop.create_task(self._doors.mismatched(record, message)))
+            case Answer.BUSY:
+                self._wait(runnables)
 
     def _wait(self, runnables: list[Runnable]) -> None:
         """Has busy records asked for again, each time after a longer wait, some of it left to chance."""
@@ -323,15 +346,13 @@ class Claims:
             by_tries.setdefault(tries, []).append(record)
         for tries, records in by_tries.items():
             whole = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(tries, 10))
-            self._loop.call_later(whole * random.uniform(0.75, 1.0), self._again, records)  # noqa: S311  spreads load
+            wait_s = whole * random.uniform(0.75, 1.0)  # noqa: S311  spreads load
+            self._parts.clock.call_later(wait_s, self._again, records)
 
     def _again(self, records: list[int]) -> None:
         waiting = self._waiting
         self._next.asked += [waiting.pop(record) for record in records if record in waiting]
         self._wanted.set()
-
-    async def _bury(self, record: int, message: Any) -> None:
-        await self._doors.mismatched(record, message)
 
     def _goes_without(self) -> bool:
         return self._down_since is not None and self._parts.on_store_down == "process"

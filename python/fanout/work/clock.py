@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Protocol
@@ -31,6 +32,9 @@ class Limit(Protocol):
 class Clock(Protocol):
     """What the runtime and its attempts wait with."""
 
+    def now_s(self) -> float:
+        """The time of day, in seconds since 1970."""
+
     def call_later(self, delay_s: float, call: Callable[..., object], *arguments: Any) -> Timer:
         """Calls in `delay_s` seconds, on the event loop."""
 
@@ -40,6 +44,10 @@ class Clock(Protocol):
 
 class LoopClock:
     """The event loop's own time."""
+
+    def now_s(self) -> float:
+        """As everybody has it."""
+        return time.time()
 
     def call_later(self, delay_s: float, call: Callable[..., object], *arguments: Any) -> Timer:
         """As the loop does it."""

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
+from fanout.dedup.store import Answer
 from fanout.errors import WorkError
 
 from .letter import REDRIVE_OF
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from fanout.message import KafkaMessage
 
     from .attempt import Attempt
+    from .ready import Runnable
 
 __all__ = ["BehindDeadLetter", "Parking"]
 
@@ -90,12 +92,20 @@ class Parking:
                 message = f"behind {self._topic}/{raw.partition()}/{waiting.dead}, a dead letter {waiting.why}".rstrip()
                 return Dead("parked", message, BehindDeadLetter(message))
             verdict = await attempt(raw, number)
-            if (verdict is None or isinstance(verdict, Passed)) and origin >= waiting.last:
-                waiting.until = raw.offset() + 1
-                logger.info("%s/%d/%d was the last of its key to come back", *_place(raw))
+            if verdict is None or isinstance(verdict, Passed):
+                _free(waiting, raw, origin)
             return verdict
 
         return unless_parked
+
+    def kept(self, answer: Answer, runnables: list[Runnable]) -> None:
+        """Notes records that need not run, as they were done before: each may be the last of its key to come back."""
+        if answer is not Answer.DONE:
+            return
+        for _, raw in runnables:
+            waiting, origin = self._waiting(raw), self._put_back(raw)
+            if waiting is not None and origin is not None:
+                _free(waiting, raw, origin)
 
     def admit(self, raw: KafkaMessage) -> None:
         """To be asked before a letter is written. Raises WorkError when too many keys would wait."""
@@ -145,6 +155,13 @@ class Parking:
         if found is None or (found[1].decode(), int(found[2])) != (self._topic, raw.partition()):
             return None
         return int(found[3])
+
+
+def _free(waiting: Waiting, raw: KafkaMessage, origin: int) -> None:
+    """Frees a key behind the last of its letters, now that it has come back."""
+    if origin >= waiting.last:
+        waiting.until = raw.offset() + 1
+        logger.info("%s/%d/%d was the last of its key to come back", *_place(raw))
 
 
 def _name(key: bytes) -> str:

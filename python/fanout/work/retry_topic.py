@@ -91,15 +91,16 @@ class Returned:
 class Retries:
     """Writes what is to be tried again later."""
 
-    def __init__(self, topic: str, post: Post) -> None:
+    def __init__(self, topic: str, post: Post, now_s: Callable[[], float] = time.time) -> None:
         self._topic = topic
         self._post = post
+        self._now_s = now_s
 
     async def send(self, record: KafkaMessage, attempt: int, later: Later) -> None:
         """Returns when the broker has acknowledged it. `attempt`: the one that failed. Raises as `Post.send` does."""
         topic, partition, offset, timestamp = origin_of(record, None)
         first = record.first_error if isinstance(record, Returned) else None
-        due_ms = time.time_ns() // 1_000_000 + int(later.delay_s * 1000)
+        due_ms = int((self._now_s() + later.delay_s) * 1000)
         headers = [
             *(header for header in record.headers() or () if header[0] not in OURS),
             (ATTEMPT, b"%d" % (attempt + 1)),

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from fanout.app import Handler
     from fanout.config.work import WorkSettings
 
-__all__ = ["Worker", "group_of", "inlets", "of_retry_topic"]
+__all__ = ["Worker", "group_of", "inlets", "of_retry_topic", "with_parking"]
 
 KAFKA_LOG = logging.getLogger("fanout.kafka")
 
@@ -198,7 +198,8 @@ def with_parking(parts: Parts, parking: Parking | None) -> Parts:
         return parts
     if parts.quarantine is not None:
         parts.quarantine.wrap(parking.guarded)
-    return replace(parts, attempt=parking.guarded(parts.attempt), parking=parking)
+    claims = None if parts.claims is None else replace(parts.claims, kept=parking.kept)
+    return replace(parts, attempt=parking.guarded(parts.attempt), parking=parking, claims=claims)
 
 
 def of_retry_topic(parts: Parts) -> Parts:
@@ -209,7 +210,7 @@ def of_retry_topic(parts: Parts) -> Parts:
         claims = replace(claims, identify=lambda raw: named(returned(raw)))
     if parts.quarantine is not None:
         parts.quarantine.wrap(at_its_time)
-    return replace(parts, attempt=at_its_time(parts.attempt), view=returned, claims=claims)
+    return replace(parts, attempt=at_its_time(parts.attempt, parts.clock.now_s), view=returned, claims=claims)
 
 
 def _post(settings: WorkSettings) -> Post:

@@ -8,6 +8,7 @@ import pytest
 
 from fanout import App, Reject
 from fanout.config.work import RunWork
+from fanout.dedup.store import Answer
 from fanout.errors import ConfigError, WorkError
 from fanout.work.parking import MARK, MOST_KEYS, Parking
 from fanout.work.retry import Again, Dead, Verdict, verdict_on
@@ -63,6 +64,19 @@ async def test_what_follows_a_dead_letter_goes_after_it_and_other_keys_go_on() -
         await bench.take(raw)
     assert (bench.ran, bench.letters) == ([0, 1, 2, 4], [1, 3, 5])
     assert bench.parking.count() == 1
+
+
+async def test_a_key_is_free_too_when_its_last_letter_need_not_run_again() -> None:
+    bench = Bench({1})
+    for raw in (record(1), record(2), back(7, 1)):
+        await bench.take(raw)
+    bench.parking.kept(Answer.BUSY, [(8, back(8, 2))])
+    bench.parking.kept(Answer.DONE, [(8, record(8)), (8, back(8, 1))])
+    assert bench.parking.count() == 1, "neither was the last of its letters"
+    bench.parking.kept(Answer.DONE, [(9, back(9, 2)), (10, record(10, b"other"))])
+    await bench.take(record(11))
+    assert (bench.ran, bench.letters) == ([1, 7, 11], [1, 2])
+    assert bench.parking.count() == 0
 
 
 async def test_a_key_is_free_once_its_last_letter_is_back() -> None:
