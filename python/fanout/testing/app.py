@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
-import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import orjson
-from confluent_kafka import Message as KafkaRecord
-
+from fanout.config.dedup import USUAL_WINDOW_S
 from fanout.errors import ConfigError
 from fanout.work.lifespan import opened
+from fanout.work.post import Parcel
 
 from .clock import FakeClock
+from .record import HeadersLike, bytes_of, headers_of, record_of, value_of
+from .repeats import Repeats
 from .result import DeadLetter, Result, Retried, State
 from .stand import Book, Stand
 
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["TestApp"]
 
-CREATE_TIME = 1
 TURNS = 100
 LOOK_S = 0.05
 """Somebody else's doing may end a wait without a word to us: so it is looked again."""
@@ -33,21 +31,22 @@ LOOK_S = 0.05
 MOVES = 10
 """How often the clock may move for one attempt: a retry waits, and its batch does."""
 
-HeadersLike = Mapping[str, bytes | str | None] | Sequence[tuple[str, bytes | str | None]]
-
 
 class TestApp:
     """Runs the handlers of `app` on the test's own event loop, without Kafka; to be used with `async with`.
 
     Lifespans are opened and closed around it. Waits of retries and batches take no time: when nothing runs, `clock`
     moves to what is due next. `attempts`: a record that is not settled after as many of them is left as it is.
-    Repeats are not suppressed, since every record that is sent is a new one; what follows a dead letter of its key is
-    handled, whatever `on_dead_letter` says.
+
+    Where a handler says by `key` which records are the same, repeats are suppressed as with a store, and what was done
+    is remembered for `window` seconds of `clock`; None: as without a store, repeats run. Every record that is sent has
+    a place of its own, so one that is known by its origin is none. A dead letter that parks its key
+    (`on_dead_letter="park_key"`) is put back, as a redrive does it, with its id in the header `fanout.redrive-of`.
     """
 
     __test__ = False  # the test runner takes classes of such a name for its own
 
-    def __init__(self, app: App, *, attempts: int = 20) -> None:
+    def __init__(self, app: App, *, attempts: int = 20, window: float | None = USUAL_WINDOW_S) -> None:
         if attempts < 1:
             raise ConfigError("attempts", f"at least one, not {attempts}")
         self._app = app
@@ -56,7 +55,8 @@ class TestApp:
         self._stack = AsyncExitStack()
         self._change = asyncio.Event()
         self.clock = FakeClock(self._rest)
-        self._book = Book(clock=self.clock, group=app.name, changed=self._change.set)
+        repeats = None if window is None else Repeats(window, self.clock)
+        self._book = Book(clock=self.clock, group=app.name, repeats=repeats, changed=self._note_change)
 
     @property
     def dead_letters(self) -> list[DeadLetter]:
@@ -80,10 +80,11 @@ class TestApp:
         """Writes one record and waits until it is settled, through all its retries; returns what became of it.
 
         `value`: bytes and text as they are, None a tombstone, models and all else as JSON. `timestamp`: ms since
-        1970, else now. Raises ConfigError for a topic without a handler.
+        1970, else now by `clock`. Raises ConfigError for a topic without a handler.
         """
         stand = self._stand(topic)
-        record = _record(topic, stand.offset, (value, key), headers, timestamp)
+        parcel = _parcel(topic, value, key, headers)
+        record = record_of(parcel, stand.offset, self._now_ms() if timestamp is None else timestamp)
         return (await self._results(stand.put([record])))[0]
 
     async def send_many(
@@ -92,7 +93,8 @@ class TestApp:
         """Writes records that are read together, one a value, as a batch handler would get them."""
         stand, listed = self._stand(topic), list(values)
         pairs = zip(listed, [None] * len(listed) if keys is None else keys, strict=True)
-        records = [_record(topic, stand.offset + number, pair, (), None) for number, pair in enumerate(pairs)]
+        parcels = [_parcel(topic, value, key) for value, key in pairs]
+        records = [record_of(parcel, stand.offset + n, self._now_ms()) for n, parcel in enumerate(parcels)]
         return await self._results(stand.put(records))
 
     async def __aenter__(self) -> TestApp:
@@ -105,9 +107,16 @@ class TestApp:
     ) -> None:
         stands, self._stands = self._stands, {}
         for stand in stands.values():
-            stand.stop()
+            await stand.stop()
         await self._turns(3)
         await self._stack.__aexit__(kind, error, trace)
+
+    def _note_change(self) -> None:
+        self._change.set()
+        self.clock.glances.stir()
+
+    def _now_ms(self) -> int:
+        return int(self.clock.now_s() * 1000)
 
     def _stand(self, topic: str) -> Stand:
         if topic in self._stands:
@@ -123,13 +132,15 @@ class TestApp:
             self._change.clear()
             await self._turns(3)
             self._check()
+            if self._change.is_set() or self._is_asking():
+                continue  # more comes of it at once
             if all(state.is_over(self._attempts) for state in states):
                 break
             if self._is_quiet():
                 if not moves or not self.clock.jump():
                     break
                 moves -= 1
-            elif not self._change.is_set():
+            else:
                 await self._wait_for_change()
         return [state.result() for state in states]
 
@@ -142,6 +153,9 @@ class TestApp:
 
     def _is_quiet(self) -> bool:
         return all(stand.is_quiet() for stand in self._stands.values())
+
+    def _is_asking(self) -> bool:
+        return any(stand.is_asking() for stand in self._stands.values())
 
     def _check(self) -> None:
         for stand in self._stands.values():
@@ -161,37 +175,5 @@ class TestApp:
             await asyncio.sleep(0)
 
 
-def _record(
-    topic: str, offset: int, pair: tuple[Any, bytes | str | None], headers: HeadersLike, timestamp: int | None
-) -> Any:
-    value, key = pair
-    now_ms = time.time_ns() // 1_000_000
-    return KafkaRecord(
-        topic=topic,
-        partition=0,
-        offset=offset,
-        key=_bytes(key),
-        value=_value(value),
-        headers=_headers(headers),
-        timestamp=(CREATE_TIME, now_ms if timestamp is None else timestamp),
-    )
-
-
-def _value(value: Any) -> bytes | None:
-    if value is None or isinstance(value, bytes | str):
-        return _bytes(value)
-    if hasattr(value, "model_dump_json"):
-        return _bytes(value.model_dump_json())
-    if hasattr(value, "__struct_fields__"):
-        encoded: bytes = importlib.import_module("msgspec.json").encode(value)
-        return encoded
-    return orjson.dumps(value)
-
-
-def _headers(headers: HeadersLike) -> list[tuple[str, str | bytes | None]]:
-    pairs = headers.items() if isinstance(headers, Mapping) else headers
-    return [(name, _bytes(value)) for name, value in pairs]
-
-
-def _bytes(text: bytes | str | None) -> bytes | None:
-    return text.encode() if isinstance(text, str) else text
+def _parcel(topic: str, value: Any, key: bytes | str | None, headers: HeadersLike = ()) -> Parcel:
+    return Parcel(topic=topic, key=bytes_of(key), value=value_of(value), headers=headers_of(headers), name=topic)

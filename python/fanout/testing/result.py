@@ -10,9 +10,9 @@ from fanout.work.retry import Again, Dead, Held, Later, Passed, Settled, Unclaim
 
 __all__ = ["DeadLetter", "Ending", "Result", "Retried", "State"]
 
-Ending = Literal["done", "skipped", "tombstone", Why, "retrying", "waiting"]
-"""`parked`: behind a dead letter of its key. `retrying`: not settled after as many attempts as the test allows.
-`waiting`: behind one of its order that is not."""
+Ending = Literal["done", "skipped", "tombstone", "repeated", Why, "retrying", "waiting"]
+"""`repeated`: done before, and not run again. `parked`: behind a dead letter of its key. `retrying`: not settled after
+as many attempts as the test allows. `waiting`: behind one of its order, or of its id, that is not."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,12 +69,16 @@ class State:
                 self.outcome = "done"
             case Passed(outcome=outcome):
                 self.outcome = outcome
-            case Again(cause=cause):
+            case Again(cause=cause) | Later(cause=cause):
                 self.outcome, self.error = "retrying", cause
             case Dead(why=why, cause=cause):
                 self.outcome, self.error = why, cause
-            case Later() | Held() | Unclaimed():
-                raise TypeError(f"{verdict} needs what no test has: a retry topic, or claims")
+            case Held() | Unclaimed():
+                raise TypeError(f"{verdict} is not what an attempt of a test comes to")
+
+    def repeat(self) -> None:
+        """Notes that it was done before."""
+        self.outcome = "repeated"
 
     def is_over(self, most_attempts: int) -> bool:
         """Whether nothing more is to be waited for."""

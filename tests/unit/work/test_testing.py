@@ -134,6 +134,7 @@ async def test_a_handler_with_a_retry_topic_is_tried_again_like_any_other() -> N
 
     async with TestApp(shop) as t:
         result = await t.send("orders", "x")
+        assert t.clock.time() == pytest.approx(sum(retry.delay_s for retry in t.retries), abs=0.01)
     assert (result.outcome, result.attempts) == ("done", 3)
 
 
@@ -255,3 +256,18 @@ async def test_a_retry_through_a_topic_is_one_like_any_other() -> None:
     async with TestApp(retrying) as t:
         result = await t.send("orders", b"1")
         assert (result.outcome, result.attempts) == ("done", 3)
+
+
+async def test_records_are_written_at_the_time_of_the_tests_clock() -> None:
+    shop, written = App("shop"), list[int]()
+
+    @shop.handler("orders")
+    async def handle(_value: bytes, msg: Message) -> None:
+        written.append(msg.timestamp)
+
+    async with TestApp(shop) as t:
+        await t.send("orders", "x")
+        await t.clock.advance(3600)
+        await t.send_many("orders", "yz")
+    assert [after - written[0] for after in written] == [0, 3_600_000, 3_600_000]
+    assert abs(written[0] / 1000 - time.time()) < 60
