@@ -264,7 +264,7 @@ impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
             }
             let Some(fetched) = self.fetch.take()? else {
                 // The broker wants to hear nothing for now: what was carried by then is not held up.
-                self.end_if_due()?;
+                self.end_if_due(self.clock.now())?;
                 self.ask(self.transaction.position)?;
                 continue;
             };
@@ -347,27 +347,29 @@ impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
                 Err(broken) => Err(broken.clone()),
             };
             match spread {
-                Ok(carried) => self.book(&carried, end),
+                Ok(carried) => self.book(&carried, end)?,
                 Err(broken) => {
                     self.transaction.tally.merge(broken.carried);
-                    self.advance(broken.offset.min(end));
+                    self.transaction
+                        .advance(broken.offset.min(end), self.clock.now());
                     return Ok(Some(broken).filter(|broken| broken.offset < end));
                 }
             }
-            self.end_if_due()?;
         }
-        self.advance(next.min(end));
-        self.end_if_due()?;
-        Ok(None)
+        self.reach(next.min(end)).map(|()| None)
     }
 
     /// Waits until the rate allows `batch`; `false` if the lane is to end meanwhile.
     fn keep_pace(&mut self, batch: &Batch<'_>) -> Step<bool> {
+        if self.rates.is_unlimited() {
+            return Ok(true);
+        }
         let (records, bytes) = (batch.header.record_count, batch.header.total_len());
         let records = u64::try_from(records).unwrap_or(0);
         let due = self.rates.pay(records, bytes as u64, self.clock.now());
         loop {
-            let left = due.saturating_duration_since(self.clock.now());
+            let now = self.clock.now();
+            let left = due.saturating_duration_since(now);
             if left.is_zero() {
                 return Ok(true);
             }
@@ -375,20 +377,23 @@ impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
                 return Ok(false);
             }
             // Left open meanwhile, it would hold readers up and be aborted in the end.
-            self.end_if_due()?;
+            self.end_if_due(now)?;
             self.clock.sleep(left.min(PACE_TICK));
         }
     }
 
-    fn book(&mut self, carried: &Carried, end: i64) {
+    fn book(&mut self, carried: &Carried, end: i64) -> Step<()> {
         self.transaction.tally.merge(carried.tally);
         self.stats.records.fetch_add(carried.tally.count, Relaxed);
         self.stats.stripped.fetch_add(carried.stripped, Relaxed);
         self.stats.count_batch(carried.way, carried.reason);
-        self.advance(carried.next.min(end));
+        self.reach(carried.next.min(end))
     }
 
-    fn advance(&mut self, position: i64) {
-        self.transaction.advance(position, self.clock.now());
+    /// Everything below `position` was carried. The clock is read once for it: a batch may be a single record.
+    fn reach(&mut self, position: i64) -> Step<()> {
+        let now = self.clock.now();
+        self.transaction.advance(position, now);
+        self.end_if_due(now)
     }
 }

@@ -1,6 +1,7 @@
 //! How a lane commits: by ending transactions, or by checkpoints.
 
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
 use super::super::plan::Delivery;
 use super::super::seam::{Commit, Fetch, Produce, Step};
@@ -11,9 +12,9 @@ use crate::failpoint;
 
 impl<F: Fetch, P: Produce, C: Commit> Lane<F, P, C> {
     /// Commits what is due: a transaction's end, or the checkpoint before the one that is set now.
-    pub(super) fn end_if_due(&mut self) -> Step<()> {
+    pub(super) fn end_if_due(&mut self, now: Instant) -> Step<()> {
         let posted = self.outbox.transaction_bytes();
-        if !self.transaction.is_due(posted, self.clock.now()) {
+        if !self.transaction.is_due(posted, now) {
             return Ok(());
         }
         match self.delivery {
