@@ -19,6 +19,8 @@ from redis_server import RedisServer
 
 Start = Callable[..., RedisServer]
 
+pytestmark = pytest.mark.usefixtures("patient")
+
 
 @pytest.fixture
 def start() -> Iterator[Start]:

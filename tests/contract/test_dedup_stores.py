@@ -21,6 +21,8 @@ WINDOW_S = 60.0
 
 Open = Callable[..., DedupStore]
 
+pytestmark = pytest.mark.usefixtures("patient")
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[RedisServer]:

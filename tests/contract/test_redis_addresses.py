@@ -20,6 +20,8 @@ from redis_server import RedisServer, Sentinel
 
 from .front import Front
 
+pytestmark = pytest.mark.usefixtures("patient")
+
 
 @pytest.fixture
 def stack() -> Iterator[ExitStack]:

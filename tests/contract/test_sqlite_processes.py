@@ -12,6 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+import pytest
+
 from fanout.dedup.opening import open_store
 from fanout.dedup.store import Answer, Claim, claim
 
@@ -19,6 +21,8 @@ KEYS, AT_ONCE, PROCESSES = 2_000, 50, 3
 
 CLAIMANT = """
 import sys
+import pytest
+
 from fanout.dedup.opening import open_store
 from fanout.dedup.store import Answer, Claim, claim
 url, owner, count, at_once = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
@@ -87,6 +91,7 @@ def test_looking_waits_for_nobody_who_writes(tmp_path: Path) -> None:
     store.close()
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_new_file_that_another_process_is_setting_up_is_waited_for(tmp_path: Path) -> None:
     file, over = tmp_path / "claims.db", threading.Event()
     other = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
@@ -107,6 +112,7 @@ def test_a_new_file_that_another_process_is_setting_up_is_waited_for(tmp_path: P
         ended.result()
 
 
+@pytest.mark.usefixtures("patient")
 def test_of_many_that_open_a_new_file_at_once_none_is_turned_away(tmp_path: Path) -> None:
     def open_new(number: int, at_once: threading.Barrier, path: Path) -> None:
         store = open_store(f"sqlite:///{path}", 600)
