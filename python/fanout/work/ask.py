@@ -88,8 +88,9 @@ def _answer(settings: WorkSettings, heard: list[dict[str, Any]], code: int | Non
 
 def _wait(process: subprocess.Popen[bytes], timeout_s: float, given_up: threading.Event) -> int | None:
     until = time.monotonic() + timeout_s
-    while (code := process.poll()) is None and time.monotonic() < until and not given_up.wait(GLANCE_S):
-        """It imports."""
+    while (code := process.poll()) is None and time.monotonic() < until:
+        if given_up.wait(GLANCE_S):
+            break
     return code
 
 
