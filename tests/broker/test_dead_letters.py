@@ -47,7 +47,7 @@ def test_a_dead_letter_topic_that_is_deleted_is_waited_for_and_never_made(
         admin.create_topics([NewTopic(dead, 1)])[dead].result()
         wait_until(lambda: committed(kafka.bootstrap, group, topic) == {0: 4}, "the letter that waited")
         running.signal(signal.SIGTERM)
-        running.wait(20).require()
+        running.wait().require()
     assert ends(kafka.bootstrap, dead) == {0: 1}
 
 

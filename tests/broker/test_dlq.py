@@ -167,7 +167,7 @@ def test_letters_are_seen_and_noted_while_others_remain_and_a_stop_leaves_none_h
         meanwhile = fanout(kafka.bootstrap, *redrive).require().document
         assert running.runs
         running.signal(signal.SIGTERM)
-        went = running.wait(30).require().document["put_back"][source]
+        went = running.wait().require().document["put_back"][source]
     assert 0 < meanwhile["back_already"] <= went < 200
     assert sum(numbers_in(kafka.bootstrap, source).values()) == went
     assert unstable(kafka.bootstrap, source) == {}

@@ -22,6 +22,8 @@ from oracle.prove import Carried, prove
 from oracle.read import READERS, read
 from oracle.state import end_state, open_transactions
 
+from .working import wait_until
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -213,7 +215,10 @@ def test_what_a_dead_forwarder_left_open_is_ended_and_not_waited_for(errand: Err
     errand.run()
     left = leave_open(errand)
     errand.generator.write(Chunk(records=1_000))
-    assert open_transactions(errand.bootstrap, f"fanout.{errand.group}.") == (left,)
+    wait_until(
+        lambda: open_transactions(errand.bootstrap, f"fanout.{errand.group}.") == (left,),
+        "what the run before ended is ended for all, and this one is open",
+    )
 
     began = time.monotonic()
     errand.run()
@@ -262,14 +267,14 @@ def test_only_the_partitions_asked_for_are_carried(errand: Errand) -> None:
 def test_a_daemon_follows_and_ends_its_transaction_when_told_to_stop(errand: Errand) -> None:
     generator = errand.generator
     with Running(errand.bootstrap, *errand.arguments()) as daemon:
-        with generator.feed(5_000):
-            time.sleep(3)
+        with generator.feed(5_000) as before:
+            wait_until(lambda: before.sent > 15_000, "the feed")
         wait_for_records(errand, daemon)
-        with generator.feed(5_000):
-            time.sleep(1)
+        with generator.feed(5_000) as feed:
+            wait_until(lambda: feed.sent > 4_000, "the feed")
             asked = time.monotonic()
             daemon.signal(signal.SIGTERM)
-            daemon.wait(10).require()
+            daemon.wait(20).require()
             took = time.monotonic() - asked
     print(f"SIGTERM under load: ended after {took:.2f} s")
     state = end_state(errand.bootstrap, errand.group, generator.topic, errand.target)
@@ -281,7 +286,7 @@ def test_a_daemon_follows_and_ends_its_transaction_when_told_to_stop(errand: Err
     errand.prove()
 
 
-def wait_for_records(errand: Errand, daemon: Running, timeout_s: float = 30) -> None:
+def wait_for_records(errand: Errand, daemon: Running, timeout_s: float = 60) -> None:
     """Until the target shows as many records as are committed at the source."""
     wanted = errand.generator.ledger.count(Fate.COMMITTED)
     deadline = time.monotonic() + timeout_s

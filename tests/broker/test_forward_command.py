@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, TopicPartition
 
 from commands import fanout
 from conftest import unique_name
 from oracle import Recipe
 from oracle.generate import Chunk, Generator
 from oracle.read import read
+
+from .working import wait_until
 
 if TYPE_CHECKING:
     from conftest import Kafka, Topics
@@ -107,8 +109,7 @@ def test_a_group_with_members_is_refused(road: Road) -> None:
     consumer = Consumer({"bootstrap.servers": road.bootstrap, "group.id": road.group, "client.id": "billing-7"})
     consumer.subscribe([road.source])
     try:
-        while not consumer.assignment():
-            consumer.poll(0.2)
+        wait_until(lambda: consumer.poll(0.2) or consumer.assignment(), "a partition")
         ran = fanout(road.bootstrap, *road.arguments("--from", "earliest")).require(5)
     finally:
         consumer.close()
@@ -116,10 +117,8 @@ def test_a_group_with_members_is_refused(road: Road) -> None:
 
 
 def test_offsets_of_another_tool_are_refused(road: Road) -> None:
-    consumer = Consumer({"bootstrap.servers": road.bootstrap, "group.id": road.group, "auto.offset.reset": "earliest"})
-    consumer.subscribe([road.source])
-    assert consumer.poll(30) is not None
-    consumer.commit(asynchronous=False)
+    consumer = Consumer({"bootstrap.servers": road.bootstrap, "group.id": road.group})
+    consumer.commit(offsets=[TopicPartition(road.source, p, 1) for p in range(2)], asynchronous=False)
     consumer.close()
     ran = fanout(road.bootstrap, *road.arguments("--from", "earliest")).require(5)
     assert "committed by something else" in ran.err

@@ -42,6 +42,8 @@ COMPACTED = {
 
 _TAIL = 60
 _TIMEOUT_S = 60.0
+_ROLLED_S = 10.0
+_READINGS = 3
 _LEFT_OF_CLEANED = 0.8
 
 
@@ -57,16 +59,12 @@ def compact(bootstrap: str, generator: Generator) -> int:
     # A segment rolls when a record comes whose timestamp is this much later than the first one's.
     _configure(bootstrap, topic, {"segment.ms": "1000"})
     _wait_applied(bootstrap, topic, "segment.ms", "1000")
-    for _ in range(3):
-        generator.write(Chunk(records=_TAIL * len(ends(bootstrap, topic))))
-    _configure(bootstrap, topic, {"segment.ms": COMPACTED["segment.ms"]})
-    left = _wait_cleaned(bootstrap, topic, most=int(written * _LEFT_OF_CLEANED))
-    _configure(bootstrap, topic, {"cleanup.policy": "delete", "retention.ms": "-1"})
-    # A round of cleaning that was under way may still finish: what counts is what two readings agree on.
-    while (again := _serials(bootstrap, generator)) != left:
-        left = again
-        time.sleep(1)
-    return _settle(generator, left)
+    _write_until_cleaned(generator, most=int(written * _LEFT_OF_CLEANED))
+    _configure(
+        bootstrap, topic, {"cleanup.policy": "delete", "retention.ms": "-1", "segment.ms": COMPACTED["segment.ms"]}
+    )
+    _wait_applied(bootstrap, topic, "cleanup.policy", "delete")
+    return _settle(generator, _settled(generator))
 
 
 def _settle(generator: Generator, left: set[int]) -> int:
@@ -81,15 +79,28 @@ def _settle(generator: Generator, left: set[int]) -> int:
     return len(gone)
 
 
-def _wait_cleaned(bootstrap: str, topic: str, *, most: int) -> set[int]:
-    deadline = time.monotonic() + _TIMEOUT_S
-    while True:
-        count = sum(1 for _ in read(bootstrap, topic))
-        if count <= most:
-            return set()
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{topic} was not compacted within {_TIMEOUT_S:g} s: {count} records stand")
+def _write_until_cleaned(generator: Generator, *, most: int) -> None:
+    """The setting is known before it is obeyed: where no segment has rolled yet, one does with what is written next."""
+    partitions, began = len(ends(generator.bootstrap, generator.topic)), time.monotonic()
+    for _ in range(3):
+        generator.write(Chunk(records=_TAIL * partitions))
+    while (count := sum(1 for _ in read(generator.bootstrap, generator.topic))) > most:
+        waited_s = time.monotonic() - began
+        if waited_s > _TIMEOUT_S:
+            raise AssertionError(f"{generator.topic} was not compacted within {_TIMEOUT_S:g} s: {count} records stand")
+        if waited_s > _ROLLED_S:
+            generator.write(Chunk(records=_TAIL * partitions))
         time.sleep(0.5)
+
+
+def _settled(generator: Generator) -> set[int]:
+    """What stands. A round of cleaning that was under way may still finish: what counts is what readings agree on."""
+    left, agreed = set[int](), 0
+    while agreed < _READINGS:
+        again = _serials(generator.bootstrap, generator)
+        agreed, left = (agreed + 1 if again == left else 0), again
+        time.sleep(1)
+    return left
 
 
 def _serials(bootstrap: str, generator: Generator) -> set[int]:
