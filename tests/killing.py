@@ -25,7 +25,19 @@ if TYPE_CHECKING:
 
     from oracle.verdict import Verdict
 
-__all__ = ["COOPERATIVE", "Job", "Kill", "Toll", "dead_letters", "fill", "freeze", "kill_every", "toll_of", "workers"]
+__all__ = [
+    "COOPERATIVE",
+    "Job",
+    "Kill",
+    "Toll",
+    "at_rest",
+    "dead_letters",
+    "fill",
+    "freeze",
+    "kill_every",
+    "toll_of",
+    "workers",
+]
 
 TOLD_OF = re.compile(r"worker (\d+): .*(?:did not get through|lost partitions|still ran|not left cleanly)")
 """What a worker says whose records run again though nobody killed it: a rebalance overtook it. Excuses its own."""
@@ -86,7 +98,7 @@ class Job:
         lines = self.handled.lines()
         begun = {line.id for line in lines if line.pid == pid and line.kind == "begin"}
         running = len(self.busy([pid]).get(pid, ()))
-        in_flight = _at_rest(lambda: self._uncommitted(begun))
+        in_flight = at_rest(lambda: self._uncommitted(begun))
         os.kill(pid, signal.SIGKILL)
         return Kill(pid=pid, running=running, in_flight=in_flight, line=len(lines))
 
@@ -241,7 +253,7 @@ def freeze(pid: int) -> None:
     wait_until(lambda: _state(pid) == "T", "the process to freeze")
 
 
-def _at_rest(look: Callable[[], int]) -> int:
+def at_rest(look: Callable[[], int]) -> int:
     """What is seen several times in a row: the last commit of a frozen process may still be on its way."""
     seen = [look()]
     while len(seen) < LOOKS:

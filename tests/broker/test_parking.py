@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections import Counter
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 from commands import Running, fanout
 from conftest import unique_name
 
-from .working import children_of, committed, ends, wait_until, work, write
+from .working import children_of, committed, ends, kill, wait_until, work, write
 
 if TYPE_CHECKING:
     from conftest import Kafka, Tell, Topics
@@ -31,11 +30,13 @@ def test_a_key_waits_through_kills_and_comes_back_in_order(kafka: Kafka, topics:
     write(kafka.bootstrap, topic, records(0))
     handled = tell(topic, "until_mended", refused=REFUSED, on_dead_letter="park_key", dlq=dead)
     soon = ("-X", "consumer.session.timeout.ms=6000")
-    with Running(kafka.bootstrap, *work(group, *soon, "-w", "2", "--until", "end")) as running:
+    # Not until the end: that could be reached before the kills.
+    with Running(kafka.bootstrap, *work(group, *soon, "-w", "2")) as running:
         wait_until(lambda: len(handled.ended()) > COUNT // 3, "the handlers")
-        for pid in children_of(running.pid):
-            os.kill(pid, signal.SIGKILL)
-        running.wait(180).require()
+        kills = sum(map(kill, children_of(running.pid)))
+        wait_until(lambda: committed(kafka.bootstrap, group, topic) == ends(kafka.bootstrap, topic), "the rest", 180)
+        running.signal(signal.SIGTERM)
+        running.wait().require()
     write(kafka.bootstrap, topic, records(COUNT))
     fanout(kafka.bootstrap, *work(group, "--until", "end")).require()
     waiting = {number for number in range(2 * COUNT) for first in REFUSED if waits_for(number, first)}
@@ -57,10 +58,11 @@ def test_a_key_waits_through_kills_and_comes_back_in_order(kafka: Kafka, topics:
             seen.append(line.sequence)
     out_of_order = [key for key, seen in order.items() if seen != sorted(seen)]
     times = Counter(line.sequence for line in ended)
-    print(f"records={2 * COUNT + 1} parked={len(waiting) - 2} letters={first_letters} lost={len(lost)} "
+    print(f"records={2 * COUNT + 1} kills={kills} parked={len(waiting) - 2} letters={first_letters} lost={len(lost)} "
           f"repeated={sum(times.values()) - len(times)} out_of_order={len(out_of_order)}")  # fmt: skip
     assert (lost, out_of_order) == (set(), [])
     assert first_letters >= len(waiting) > 100
+    assert kills == 2
 
 
 def waits_for(number: int, first: int) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import struct
 import time
 from collections import Counter
@@ -136,6 +138,15 @@ def _words_of(path: Path) -> list[str]:
         return []  # that thread has ended since it was listed
 
 
+def kill(pid: int) -> bool:
+    """SIGKILL; whether the process was still there."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def is_alive(pid: int) -> bool:
     """Whether the process still runs; a zombie of a dead parent does not."""
     try:
@@ -175,23 +186,22 @@ class TempTopic:
     """Target partition and offset by the record's id."""
     acknowledged: dict[tuple[bytes, int], tuple[int, int]] = field(default_factory=dict)
     """Source partition and offset by key and sequence."""
+    _next_offset: Counter[int] = field(default_factory=Counter)
+    _next_sequence: Counter[bytes] = field(default_factory=Counter)
 
     def fill(self, bootstrap: str, count: int, keys: int) -> None:
-        """Carries `count` records over: a key keeps its source partition and its target, sources count from 0."""
-        producer = Producer(
-            {"bootstrap.servers": bootstrap, "linger.ms": 20, "queue.buffering.max.messages": 1_000_000}
-        )
+        """Carries `count` records more: a key keeps its source partition and its target, sources count from 0."""
+        producer = writer(bootstrap)
         by_source: dict[int, list[int]] = {}
         for target, source in sorted(self.sources.items()):
             by_source.setdefault(source, []).append(target)
-        next_offset, next_sequence = Counter[int](), Counter[bytes]()
         for number in range(count):
             key = b"key-%d" % (number % keys)
             source = number % keys % len(by_source)
             target = by_source[source][number % keys // len(by_source) % len(by_source[source])]
-            self.send(producer, target, (key, next_sequence[key]), (source, next_offset[source]))
-            next_offset[source] += 1
-            next_sequence[key] += 1
+            self.send(producer, target, (key, self._next_sequence[key]), (source, self._next_offset[source]))
+            self._next_offset[source] += 1
+            self._next_sequence[key] += 1
         assert producer.flush(60) == 0
 
     def send(self, producer: Producer, target: int, record: tuple[bytes, int], origin: tuple[int, int]) -> None:
