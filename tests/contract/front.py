@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from typing import Self
 
 __all__ = ["Front"]
@@ -43,5 +44,5 @@ class Front(ABC):
             self._threads[-1].start()
 
     def _serve(self, client: socket.socket) -> None:
-        with client, socket.create_connection(("127.0.0.1", self._target)) as server:
-            self.serve(client, server)
+        with client, suppress(OSError), socket.create_connection(("127.0.0.1", self._target)) as server:
+            self.serve(client, server)  # until either end is gone: the other sees it

@@ -39,6 +39,7 @@ def faulty(request: pytest.FixtureRequest, proxied: Callable[[int], Faulty]) -> 
     """Such a node without any rule, before and after the test; transaction version 2 unless the test chooses."""
     chosen = proxied(getattr(request, "param", 2))
     chosen.rules.set()
+    chosen.late.close()
     chosen.late.codes.clear()
     yield chosen
     chosen.rules.set()

@@ -49,6 +49,7 @@ class Proxy:
     ) -> None:
         self.flow()
         _close(self._listener)
+        self._threads[0].join()  # who comes until then is cut off too
         self.cut()
         self.late.close()
         for thread in self._threads:
