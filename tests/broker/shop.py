@@ -205,7 +205,7 @@ class Shop:
         """Temp topics of this source that are there."""
         return [name for name in open_doors(self.settings).topics.names() if name.startswith(f"fanout.{self.topic}.")]
 
-    def wait_home(self, timeout_s: float = 60.0) -> None:
+    def wait_home(self, timeout_s: float = 180.0) -> None:
         """Until the old consumers have committed everything."""
         deadline = time.monotonic() + timeout_s
         while self.offsets != self.cluster.offsets(self.topic, "latest"):

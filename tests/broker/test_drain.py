@@ -31,19 +31,19 @@ def test_a_drain_under_live_inflow_comes_home_and_the_old_consumers_go_on(
     kafka: Kafka, topics: Topics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop = open_shop(kafka.bootstrap, topics, monkeypatch, records=10_000)
-    with shop.generator.feed(200) as feed:
+    with shop.generator.feed(60) as feed:
         with OldConsumers(shop, 3) as before:
             wait_until(lambda: before.handled > 300)
         ran = fanout(kafka.bootstrap, *shop.arguments("--execute", "-o", "json")).require()
         with OldConsumers(shop, 3) as after:
-            wait_until(lambda: after.handled > 300)
+            wait_until(lambda: after.handled > 100)
             sent = feed.sent
     with OldConsumers(shop, 3):
         shop.wait_home()
 
     print(f"drained {ran.document['records']} in {ran.document['draining_s']} s; fed {sent}; before {before.handled}")
     assert ran.document["outcome"] == "done"
-    assert ran.document["records"] > 9_000
+    assert ran.document["records"] >= 10_000 - before.handled > 1_000
     assert shop.temp_topics() == []
     verdict = shop.check()
     verdict.require()
@@ -76,8 +76,8 @@ def test_a_dry_run_changes_nothing_and_shows_its_numbers(shop: Shop) -> None:
 
 @pytest.mark.parametrize("step", ["drain", "cut", "finish"])
 def test_a_stop_at_any_step_loses_nothing(shop: Shop, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EFFECTS_HANDLER_S", "0.02")
-    # A wide cut-over leaves work for the steps after the cut, so that each of them is really interrupted.
+    # Slow handlers and a wide cut-over leave work for the steps after the cut: each of them is really interrupted.
+    monkeypatch.setenv("EFFECTS_HANDLER_S", "0.1")
     drain = shop.drain(told := Told(), cutover_s=60.0)
     told.on_step = {step: drain.stop}
 
@@ -102,12 +102,12 @@ def test_a_stop_at_any_step_loses_nothing(shop: Shop, step: str, monkeypatch: py
 def test_a_signal_ends_the_command_cleanly_and_says_what_stands(
     shop: Shop, number: signal.Signals, code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("EFFECTS_HANDLER_S", "0.05")
+    monkeypatch.setenv("EFFECTS_HANDLER_S", "0.2")
     with Running(shop.bootstrap, *shop.arguments("--execute", "-o", "json")) as running:
         wait_until(lambda: sum(shop.offsets.values()) > 0)
         began = time.monotonic()
         running.signal(number)
-        ran = running.wait(30).require(code)
+        ran = running.wait().require(code)
     print(f"ended {time.monotonic() - began:.1f} s after {number.name}")
     assert ran.document["outcome"] == "stopped"
     assert "Nothing is lost" in "\n".join(ran.document["standing"])
@@ -116,7 +116,7 @@ def test_a_signal_ends_the_command_cleanly_and_says_what_stands(
 
 
 def test_a_killed_drain_loses_nothing(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EFFECTS_HANDLER_S", "0.02")
+    monkeypatch.setenv("EFFECTS_HANDLER_S", "0.1")
     with Running(shop.bootstrap, *shop.arguments("--execute")) as running:
         wait_until(lambda: sum(shop.offsets.values()) > 100)
         running.kill()
@@ -198,7 +198,7 @@ def open_names(shop: Shop) -> list[str]:
     return [shop.topic, *shop.temp_topics()]
 
 
-def wait_until(holds: Callable[[], bool], timeout_s: float = 60.0) -> None:
+def wait_until(holds: Callable[[], bool], timeout_s: float = 180.0) -> None:
     """Waits for what another process does."""
     deadline = time.monotonic() + timeout_s
     while not holds():

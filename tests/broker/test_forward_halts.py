@@ -48,7 +48,7 @@ class Stage:
         return ("-o", "json", "forward", *named, "--from", "earliest")
 
     def until_end(self) -> Ran:
-        return fanout(self.bootstrap, *self.arguments, "--until", "end", timeout_s=60)
+        return fanout(self.bootstrap, *self.arguments, "--until", "end")
 
     def check_others(self) -> None:
         """Everything of the other partitions is there; of the halted one nothing from its place on."""
@@ -117,7 +117,7 @@ def test_a_target_of_small_batches_is_given_small_ones(kafka: Kafka, topics: Top
         stage.generator.write(Chunk(records=3_000, codec=codec))
 
     arguments = (*stage.arguments, "--route", route, "--until", "end")
-    ran = fanout(kafka.bootstrap, *arguments, timeout_s=60).require()
+    ran = fanout(kafka.bootstrap, *arguments).require()
 
     source = stage.generator.topic
     carried = Carried(bootstrap=kafka.bootstrap, source=source, target=stage.target, group=stage.group)

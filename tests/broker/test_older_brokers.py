@@ -99,7 +99,7 @@ def test_at_least_once_carries_everything_without_their_transactions(older_kafka
 def test_a_drain_comes_home_on_them(older_kafka: Kafka, older_topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
     shop = open_shop(older_kafka.bootstrap, older_topics, monkeypatch)
     with OldConsumers(shop, 3) as before:
-        wait_for("some of the old work", lambda: before.handled > 50, deadline_s=60)
+        wait_for("some of the old work", lambda: before.handled > 50)
     ran = fanout(shop.bootstrap, *shop.arguments("--execute", "-o", "json")).require()
     with OldConsumers(shop, 3):
         shop.wait_home()

@@ -44,6 +44,8 @@ class World:
         make_on(cluster, 2, {TEMP: kept})
         properties = {"bootstrap.servers": cluster.bootstrap}
         self.generator = Generator(cluster.bootstrap, "orders", Recipe(keys=7))
+        # What is written at once is one batch and so one transaction: a second one would wait for the markers.
+        self.generator.linger_ms = 60_000
         self.core = core.Cluster(properties)
         target_id = self.core.topic_id(TEMP)
         self.core.commit(NAMES.forward_group, "orders", {0: (0, zero_note(target_id))})
@@ -111,7 +113,7 @@ def test_the_finished_mark_does_not_move_while_the_markers_are_stalled(world: Wo
     world.generator.write(Chunk(records=2))
     wait_until(lambda: world.forwarded == 2 and world.stable == world.high)
     world.finish_all_that_is_visible()
-    assert world.marks.read() == {0: 2}
+    wait_until(lambda: world.marks.read() == {0: 2})
 
     world.proxy.stall()
     world.generator.write(Chunk(records=10))
@@ -127,17 +129,17 @@ def test_the_finished_mark_does_not_move_while_the_markers_are_stalled(world: Wo
     wait_until(lambda: world.stable == world.high)
     assert world.marks.read() == {0: 2}, "the ten records are visible now, and nobody has finished them"
     world.finish_all_that_is_visible()
-    assert world.marks.read() == {0: 12}
+    wait_until(lambda: world.marks.read() == {0: 12})
 
 
 def make_on(cluster: Cluster, node: int, topics: Mapping[str, Mapping[str, str]]) -> None:
-    """Makes topics of one partition that live on `node` alone, and waits until they are led."""
-    admin = AdminClient({"bootstrap.servers": cluster.bootstrap})
+    """Makes topics of one partition that live on `node` alone, and waits until each node knows them as led."""
+    admins = [AdminClient({"bootstrap.servers": f"127.0.0.1:{each.port}"}) for each in cluster.nodes]
     least = {"min.insync.replicas": "1"}
     new = [NewTopic(name, 1, replica_assignment=[[node]], config={**least, **kept}) for name, kept in topics.items()]
-    for made in admin.create_topics(new).values():
+    for made in admins[0].create_topics(new).values():
         made.result()
-    wait_until(lambda: set(topics) <= led_topics(admin))
+    wait_until(lambda: all(set(topics) <= led_topics(admin) for admin in admins))
 
 
 def led_topics(admin: AdminClient) -> set[str]:
@@ -146,7 +148,7 @@ def led_topics(admin: AdminClient) -> set[str]:
     return {name for name, topic in known.items() if all(one.leader >= 0 for one in topic.partitions.values())}
 
 
-def wait_until(holds: Callable[[], bool], timeout_s: float = 30.0) -> None:
+def wait_until(holds: Callable[[], bool], timeout_s: float = 60.0) -> None:
     """Waits for what the lane or the brokers do."""
     deadline = time.monotonic() + timeout_s
     while not holds():

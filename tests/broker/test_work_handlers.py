@@ -15,7 +15,7 @@ import pytest
 from commands import Running, fanout
 from conftest import unique_name
 
-from .working import HERE, committed, ends, is_alive, wait_until, write
+from .working import HERE, children_of, committed, ends, is_alive, wait_until, write
 
 if TYPE_CHECKING:
     from conftest import Kafka, Topics
@@ -103,8 +103,10 @@ def test_a_change_takes_over_if_it_imports_and_a_stop_waits_for_what_is_handled_
         wait_until(lambda: "the workers go on with the source as it was" in running.said(), "the fault is told")
         write(kafka.bootstrap, topic, [(b"k", 2)])
         wait_until(lambda: "one 2" in lines(), "the first version goes on")
+        first = children_of(running.pid)
         change("two")
         wait_until(lambda: "the workers are replaced" in running.said(), "the change is told")
+        wait_until(lambda: set(first).isdisjoint(children_of(running.pid)), "the end of the first version")
         write(kafka.bootstrap, topic, [(b"k", 3)])
         wait_until(lambda: "two 3" in lines(), "the second version handles")
         source.write_text(HANGING.format(log=str(log)), encoding="utf-8")
