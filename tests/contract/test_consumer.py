@@ -51,7 +51,7 @@ class Reader:
     def read(self, until: Callable[[list[Any]], bool], most: int = 7) -> list[Any]:
         """Reads as the feed does, until what was read is enough."""
         found: list[Any] = []
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while not until(found):
             assert time.monotonic() < deadline, f"read {len(found)}"
             first = self.consumer.poll(0.1)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Node"]
 
-START_TIMEOUT_S = 60.0
-STOP_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 120.0
+STOP_TIMEOUT_S = 120.0
 
 
 class Node:

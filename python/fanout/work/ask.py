@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from fanout.errors import ConfigError, NotFinishedError
 
-from .process import READ_S, ending, worker_command
+from .process import ending, hear_out, worker_command
 from .report import read_report, to_error
 
 if TYPE_CHECKING:
@@ -58,8 +58,7 @@ def ask_about_app(settings: WorkSettings, given_up: threading.Event = WANTED) ->
     finally:
         process.kill()
         process.wait()
-    # What the import forked may hold the pipe open for ever; what was said before the end is read by then.
-    reader.join(READ_S)
+    hear_out(reader, process.stdout)
     if given_up.is_set():
         raise NotFinishedError(f"{settings.app}: its import was given up")
     return _answer(settings, heard, code)

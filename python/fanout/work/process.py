@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import select
 import signal
 import subprocess
 import sys
@@ -26,7 +27,10 @@ __all__ = ["BLOCKED", "FORCED", "Brief", "Place", "Suspect", "WorkerProcess", "e
 logger = logging.getLogger("fanout.work")
 
 READ_S = 1.0
-"""How long the last reports of a process that ended are waited for."""
+"""How long the last reports of a process that ended are waited for, if there are none to be read."""
+
+MOST_READ_S = 30.0
+"""The same while there are: what was forked might go on for ever."""
 
 SETTLED = ("done", "skipped", "tombstone", "dead", "repeated")
 
@@ -129,8 +133,8 @@ class WorkerProcess:
             code = self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             return None
-        # What a handler forked may hold the pipe open for ever; what was said before the end is read by then.
-        self._reader.join(READ_S)
+        if self._process.stdout is not None:
+            hear_out(self._reader, self._process.stdout)
         if not self._board.closed:
             self.ran = read_board(self._board.fileno(), self._rows)
             self._board.close()
@@ -181,6 +185,29 @@ class WorkerProcess:
                 self.last_words = report["words"]
             case "log":
                 relay_log(report, f"worker {self.pid}")
+
+
+def hear_out(reader: threading.Thread, pipe: IO[bytes]) -> None:
+    """Waits until `reader` has read what a process said before it ended.
+
+    A process that was forked may hold the pipe open for ever, so its end is not waited for. Time alone does not tell
+    that nothing comes: on a machine that stood still, the reader may not have had its turn.
+    """
+    until = time.monotonic() + MOST_READ_S
+    while reader.is_alive():
+        reader.join(READ_S)
+        if not _has_more(pipe) or time.monotonic() > until:
+            return
+
+
+def _has_more(pipe: IO[bytes]) -> bool:
+    """Whether there is something to read, be it the end."""
+    look = select.poll()
+    try:
+        look.register(pipe, select.POLLIN)
+    except ValueError:  # closed: the end was read
+        return False
+    return bool(look.poll(0))
 
 
 def ending(code: int) -> str:

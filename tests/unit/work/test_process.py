@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,10 @@ from broker.working import is_alive, wait_until
 from fanout.config.clients import Clients
 from fanout.config.properties import Properties
 from fanout.config.work import WorkSettings
+from fanout.errors import ConfigError
+from fanout.work import process as process_module
 from fanout.work.process import WorkerProcess
+from fanout.work.report import read_report
 
 CLIENTS = Clients(common=Properties({"bootstrap.servers": "b:9092"}))
 
@@ -93,6 +97,22 @@ def test_what_a_worker_logs_is_told_by_its_supervisor(caplog: pytest.LogCaptureF
     told = [record for record in caplog.get_records("setup") if record.name == "shop"]
     assert [record.levelname for record in told] == ["WARNING"]
     assert told[0].getMessage().endswith(": said while it was imported")
+
+
+def test_last_words_are_heard_however_late_the_reader_has_its_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shop.py").write_text("app = 5\n", encoding="utf-8")
+
+    def read_late(line: bytes) -> dict[str, Any]:
+        time.sleep(1)
+        return read_report(line)
+
+    monkeypatch.setattr(process_module, "read_report", read_late)
+    monkeypatch.setattr(process_module, "READ_S", 0.01)
+    process = WorkerProcess(WorkSettings(clients=CLIENTS, app="shop:app", app_dir=str(tmp_path)))
+    assert process.wait(60) == ConfigError.exit_code
+    assert isinstance(process.error, ConfigError)
 
 
 def test_what_a_handler_forked_holds_up_nobody_who_waits_for_its_worker(tmp_path: Path) -> None:
