@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Literal, Self
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from .transactions import is_ending
 
@@ -23,6 +23,7 @@ __all__ = [
 Isolation = Literal["read_committed", "read_uncommitted"]
 
 _TIMEOUT_S = 30.0
+_LATER = (KafkaError.OFFSET_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
 _MARKERS_S = 5.0
 _LATEST_S = 60.0
 
@@ -128,8 +129,21 @@ def partitions_of(consumer: Consumer, topic: str) -> list[int]:
 def _ends(consumer: Consumer, topic: str) -> dict[int, int]:
     marks = {}
     for number in partitions_of(consumer, topic):
-        answer = consumer.get_watermark_offsets(TopicPartition(topic, number), _TIMEOUT_S)
-        if answer is None:
-            raise AssertionError(f"{topic}/{number}: no answer for its end")
-        marks[number] = answer[1]
+        marks[number] = _end(consumer, TopicPartition(topic, number))
     return marks
+
+
+def _end(consumer: Consumer, place: TopicPartition) -> int:
+    """A leader that has just become one may not know its high watermark yet."""
+    deadline = time.monotonic() + _TIMEOUT_S
+    while True:
+        try:
+            answer = consumer.get_watermark_offsets(place, _TIMEOUT_S)
+        except KafkaException as error:
+            if error.args[0].code() not in _LATER or time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            if answer is None:
+                raise AssertionError(f"{place.topic}/{place.partition}: no answer for its end")
+            return int(answer[1])
