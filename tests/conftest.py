@@ -117,10 +117,10 @@ class Topics:
 
     def _wait_led(self, name: str, partitions: int) -> None:
         wanted = {TopicPartition(name, number): OffsetSpec.latest() for number in range(partitions)}  # type: ignore[no-untyped-call]
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while True:
             # Leaders first, fresh from the broker: a look-up of offsets that met an unknown topic believes it for 30 s.
-            known = self._admin.list_topics(timeout=10).topics.get(name)
+            known = self._admin.list_topics(timeout=30).topics.get(name)
             led = [] if known is None else [one for one in known.partitions.values() if one.leader >= 0]
             if len(led) >= partitions:
                 listed = self._admin.list_offsets(wanted).values()
@@ -128,7 +128,7 @@ class Topics:
                 if not failed:
                     return
             if time.monotonic() > deadline:
-                raise TimeoutError(f"topic {name} has no leaders after 30 s")
+                raise TimeoutError(f"topic {name} has no leaders after 60 s")
             time.sleep(0.05)
 
 

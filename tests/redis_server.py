@@ -16,7 +16,7 @@ from fanout.demo.processes import Keeper
 
 __all__ = ["RedisServer", "Sentinel"]
 
-START_S = 20.0
+START_S = 60.0
 
 
 class RedisServer:

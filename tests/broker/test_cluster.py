@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 from fanout.demo.cluster import Cluster
 from fanout.errors import UnreachableError
 from faults.proxy import Proxy
+from oracle.ends import settled_ends
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -104,7 +106,10 @@ def test_the_port_brokers_tell_each_other_can_be_chosen() -> None:
     assert settings["process.roles"] == "broker"
 
 
-def test_commit_markers_can_be_stalled_between_two_brokers(own_cluster: Callable[..., Cluster]) -> None:
+def test_commit_markers_can_be_stalled_between_two_brokers_and_the_oracle_waits_for_them(
+    own_cluster: Callable[..., Cluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oracle.ends._MARKERS_S", 0.2)
     cluster = Cluster(nodes=2, properties={"transaction.state.log.num.partitions": "1"})
     with Proxy(cluster.node(2).internal_port) as proxy:
         cluster.node(2).advertised_internal_port = proxy.port
@@ -120,8 +125,12 @@ def test_commit_markers_can_be_stalled_between_two_brokers(own_cluster: Callable
         proxy.stall()
         producer.commit_transaction(60)
         assert (high_watermark(cluster), last_stable_offset(cluster)) == (1, 0)
-        proxy.flow()
-        wait_until(lambda: last_stable_offset(cluster) == 2, "the marker did not arrive")
+        with ThreadPoolExecutor(1) as aside:
+            seen = aside.submit(settled_ends, cluster.bootstrap, "notes")
+            time.sleep(2)
+            assert not seen.done(), "the marker was not waited for"
+            proxy.flow()
+            assert seen.result() == {0: 2}
 
 
 def test_kafkas_own_tools_run_and_read_the_segments(one_node: Cluster) -> None:
@@ -219,7 +228,7 @@ def test_the_libraries_that_a_broker_unpacks_go_with_its_cluster(one_node: Clust
 def write(cluster: Cluster, topic: str, value: bytes) -> None:
     """Writes one acknowledged record to `topic`, which is made when it is missing."""
     admin = AdminClient({"bootstrap.servers": cluster.bootstrap})
-    if topic not in admin.list_topics(timeout=10).topics:
+    if topic not in admin.list_topics(timeout=30).topics:
         admin.create_topics([NewTopic(topic, num_partitions=1)])[topic].result()
     errors: list[object] = []
     producer = Producer({"bootstrap.servers": cluster.bootstrap, "acks": "all", "log_level": 0})

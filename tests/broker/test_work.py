@@ -143,8 +143,8 @@ def test_the_end_is_reached_over_markers_and_aborted_records(kafka: Kafka, topic
 
 
 def test_a_stop_finishes_what_runs_and_the_next_start_repeats_nothing(kafka: Kafka, topics: Topics, tell: Tell) -> None:
-    topic, group, count = topics("orders", 4), unique_name("workers"), 3_000
-    write(kafka.bootstrap, topic, ((b"key-%d" % (i % 500), i) for i in range(count)))
+    topic, group, count = topics("orders", 4), unique_name("workers"), 6_000
+    write(kafka.bootstrap, topic, ((b"key-%d" % (i % 1_000), i) for i in range(count)))
     handled = tell(topic, "nap", sleep_s=[0.05, 0.3])
     with Running(kafka.bootstrap, *work(group, "-w", "2")) as running:
         wait_until(lambda: len(handled.ended()) > 20, "the first records")

@@ -122,7 +122,7 @@ def test_killed_workers_leave_nothing_unhandled_and_repeat_only_what_was_in_flig
             wait_until(lambda: supervisor.poll() and busy(handled, supervisor.pids()), "a worker in its handlers")
             time.sleep(dice.uniform(0.2, 0.8))
             kills += kill_one(kafka, temp, handled, (supervisor.pids(), dice))
-        wait_until(lambda: supervisor.poll() and temp.is_finished(kafka.bootstrap), "the end", 90)
+        wait_until(lambda: supervisor.poll() and temp.is_finished(kafka.bootstrap), "the end", 180)
         stats = supervisor.stop()
     lines = handled.lines()
     for number, kill in enumerate(kills, start=1):

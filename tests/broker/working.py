@@ -165,7 +165,7 @@ def ends(bootstrap: str, topic: str) -> dict[int, int]:
     return Cluster({"bootstrap.servers": bootstrap}).offsets(topic, "latest")
 
 
-def wait_until(true: Callable[[], object], what: str, timeout_s: float = 60) -> None:
+def wait_until(true: Callable[[], object], what: str, timeout_s: float = 120) -> None:
     """Looks again and again. Raises AssertionError when it does not come true in time."""
     deadline = time.monotonic() + timeout_s
     while not true():

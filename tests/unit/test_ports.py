@@ -5,12 +5,18 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 from fanout.demo.ports import PORTS, free_port
 
 MANY = 400
-CHOOSE = f"from fanout.demo.ports import free_port\nprint(*(free_port() for _ in range({MANY})), flush=True)\ninput()\n"
+CHOOSE = f"""
+import random
+from fanout.demo.ports import free_port
+random.seed(34)
+print(*(free_port() for _ in range({MANY})), flush=True)
+input()
+"""
 
 
 def test_a_port_is_not_given_twice_though_nobody_listens_on_it_yet() -> None:
@@ -19,16 +25,25 @@ def test_a_port_is_not_given_twice_though_nobody_listens_on_it_yet() -> None:
     assert set(given) <= set(PORTS)
 
 
-def test_no_port_is_given_to_two_processes() -> None:
-    command = [sys.executable, "-c", CHOOSE]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
-        assert other.stdout is not None
-        theirs = {int(port) for port in other.stdout.readline().split()}
-        ours = {free_port() for _ in range(MANY)}
-        other.communicate("\n")
-    print(f"ports: here={len(ours)} there={len(theirs)} in_common={len(ours & theirs)}")
-    assert (len(ours), len(theirs)) == (MANY, MANY)
-    assert ours & theirs == set()
+def test_no_port_is_given_to_two_processes_that_draw_alike() -> None:
+    with ExitStack() as stack:
+        both = [stack.enter_context(choosing()) for _ in range(2)]
+        here, there = ([int(port) for port in told_by(process).split()] for process in both)
+        for process in both:
+            process.communicate("\n")
+    print(f"ports: here={len(here)} there={len(there)} in_common={len(set(here) & set(there))}")
+    assert (len(here), len(there)) == (MANY, MANY)
+    assert set(here).isdisjoint(there)
+
+
+def choosing() -> subprocess.Popen[str]:
+    """A process that tells its ports, and lives until it is told something."""
+    return subprocess.Popen([sys.executable, "-c", CHOOSE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def told_by(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
 
 
 def test_a_port_that_is_taken_is_passed_over() -> None:
