@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from conftest import Topics
+from conftest import Topics, unique_name
 
 from .check import EndState, Expectation, check
 from .compaction import COMPACTED, compact
@@ -137,15 +138,50 @@ def test_an_offset_below_trailing_markers_is_caught(kafka: Kafka, filled: Genera
     assert check(read(kafka.bootstrap, filled.topic), want, end=right).ok
 
 
+def hold_offsets(bootstrap: str, topic: str, identity: str) -> Producer:
+    """Opens a transaction that holds an offset of the topic, and so what all groups share."""
+    producer = Producer({"bootstrap.servers": bootstrap, "transactional.id": identity})
+    producer.init_transactions(60)
+    producer.begin_transaction()
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": unique_name("g")})
+    producer.send_offsets_to_transaction([TopicPartition(topic, 0, 0)], consumer.consumer_group_metadata(), 60)
+    consumer.close()
+    return producer
+
+
+def test_offsets_that_a_stranger_holds_are_waited_for_and_not_called_ours(
+    kafka: Kafka, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oracle.state._MARKERS_S", 0.2)
+    topic = topics("held", 1, KEPT)
+    stranger = hold_offsets(kafka.bootstrap, topic, unique_name("stranger"))
+    with ThreadPoolExecutor(1) as aside:
+        state = aside.submit(end_state, kafka.bootstrap, unique_name("g"), topic, topic)
+        time.sleep(2)
+        assert not state.done(), "they were taken for ours"
+        stranger.abort_transaction(60)
+        assert (state.result().unstable, state.result().ongoing) == ({}, ())
+
+
+def test_offsets_that_we_hold_are_not_waited_for(kafka: Kafka, topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("oracle.state._MARKERS_S", 0.2)
+    topic, group = topics("held", 1, KEPT), unique_name("g")
+    ours = hold_offsets(kafka.bootstrap, topic, f"fanout.{group}.{topic}.0")
+    state = end_state(kafka.bootstrap, group, topic, topic)
+    ours.abort_transaction(60)
+    assert state.ongoing == (f"fanout.{group}.{topic}.0",)
+    assert [name.partition("/")[0] for name in state.unstable] == ["__consumer_offsets"]
+
+
 def test_what_was_shown_at_the_time_must_be_shown_later(kafka: Kafka, topics: Topics) -> None:
     topic = topics("followed", 3, KEPT)
     generator = Generator(kafka.bootstrap, topic, Recipe())
     with Follower(kafka.bootstrap, topic) as follower:
         for ending in ("commit", "abort", "plain"):
             generator.write(Chunk(records=600, ending=ending))
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while sum(map(len, follower.shown.values())) < 1_200:
-            assert time.monotonic() < deadline, "the follower was not shown everything within 30 s"
+            assert time.monotonic() < deadline, "the follower was not shown everything within 60 s"
             time.sleep(0.05)
 
     want = Expectation(recipe=generator.recipe, ledger=generator.ledger)
