@@ -27,7 +27,7 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_workers_hand_partitions_over_and_lose_none(kind: str, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     write(shop.kafka.bootstrap, shop.topic, ((b"key-%d" % (i % 50), i) for i in range(400)))
-    behave(shop, monkeypatch, "nap", sleep_s=[0.1, 0.2])
+    behave(shop, monkeypatch, "nap", sleep_s=[0.2, 0.4])
     with shop.working(KINDS[kind], workers=2, concurrency=10) as supervisor:
         wait_until(lambda: len({line.pid for line in shop.handled.lines()}) == 2, "both workers' records")
         if kind == "static":
