@@ -172,7 +172,7 @@ def test_a_stop_under_load_commits_what_was_carried_and_leaves_nothing_open(
         began = time.monotonic()
     took = time.monotonic() - began
 
-    assert took < 10
+    assert took < 20
     assert {end.outcome for end in ended} == {"stopped"}
     control = Control({"bootstrap.servers": kafka.bootstrap})
     # An end of transaction is answered before its markers are written.

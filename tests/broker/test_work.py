@@ -157,7 +157,7 @@ def test_a_stop_finishes_what_runs_and_the_next_start_repeats_nothing(kafka: Kaf
     times = handled.ended()
     begun = sum(line.kind == "begin" for line in handled.lines())
     print(f"stopped in {took:.1f} s; records {count}, begun {begun}, repeated {begun - count}")
-    assert took < 10
+    assert took < 20
     assert (len(times), begun) == (count, count)
 
 

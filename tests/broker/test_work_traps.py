@@ -51,7 +51,7 @@ def kill_soon_after_a_commit(job: Job, keys: int, pids: Callable[[], list[int]])
     A machine that stalls may not look in time: there is work until it does.
     """
     looked, before = time.monotonic(), job.places()
-    deadline = looked + 60
+    deadline = looked + 120
     while True:
         job.top_up(keys, 2 * AT_ONCE)
         now_at, now = time.monotonic(), job.places()
