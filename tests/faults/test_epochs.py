@@ -49,7 +49,7 @@ def epochs(faulty: Faulty, road: Road) -> set[tuple[str, str]]:
     ids=["answer-lost", "twice", "slow", "offset-late"],
 )
 def test_an_unclear_end_is_followed_by_a_new_epoch_where_transactions_share_one(
-    faulty: Faulty, api: int, way: Way, fault: Fault
+    faulty: Faulty, api: int, way: Way, fault: Fault, caplog: pytest.LogCaptureFixture
 ) -> None:
     road = Road.laid(faulty.direct, sources=1)
     road.write(RECORDS)
@@ -70,7 +70,10 @@ def test_an_unclear_end_is_followed_by_a_new_epoch_where_transactions_share_one(
     road.prove()
     if isinstance(fault, Twice):
         assert lane.renewals == 0
-        assert len(written) == 1, "one epoch over all commits"
+        slow = caplog.text.count(
+            "a commit was slow"
+        )  # on a machine that stood still: it is told, and has one of its own
+        assert 1 <= len(written) <= 1 + slow, "one epoch over all commits"
     else:
         assert len(written) >= 1 + INJECTED // 2, "no new epoch after an unclear end"
     assert (lane.renewals > 0) == isinstance(fault, Late | Cut)
