@@ -131,3 +131,33 @@ fanout.cli.main(["work"])
 
 def test_a_signal_before_it_is_known_what_is_to_be_done_ends_well() -> None:
     assert subprocess.run([sys.executable, "-c", EARLY], check=False, timeout=60).returncode == 0
+
+
+BETWEEN = """
+import os, signal, threading
+from fanout.cli import signals
+
+asked, begun = threading.Event(), threading.Event()
+ask = signals._watch
+
+def late(told):    # the thread that has no turn until the command is under way
+    begun.wait()
+    ask(told)
+
+signals._watch = late
+
+def work():
+    begun.set()
+    asked.wait()
+
+with signals.at_once():
+    os.kill(os.getpid(), signal.SIGTERM)
+    signals.Stoppable(work, asked.set, lambda: None).run()
+    print("begun in spite of the signal")
+"""
+
+
+def test_a_signal_just_before_the_command_is_under_way_is_not_lost() -> None:
+    ended = subprocess.run([sys.executable, "-c", BETWEEN], check=False, timeout=60, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (0, "")
+    assert ended.stderr == "fanout: SIGTERM: nothing is under way, ending at once\n"

@@ -63,15 +63,26 @@ def as_usual() -> None:
 
 
 def _watch(told: int) -> None:
+    """Sees to signals while the main thread is inside a long call. Otherwise that thread may be first."""
     while one := os.read(told, 1):
         number = signal.Signals(one[0])
         if signal.getsignal(number) is _nothing_begun:
-            os.write(2, f"fanout: {number.name}: nothing is under way, ending at once\n".encode())
-            os._exit(INTERRUPTED if number == signal.SIGINT else 0)
+            _end(number)
 
 
-def _nothing_begun(_number: int, _frame: FrameType | None) -> None:
-    """Marks that the signals are those of `_watch`."""
+def _nothing_begun(number: int, _frame: FrameType | None) -> None:
+    # Not left to `_watch`: until that looks, `Stoppable` may have begun, and the signal would be nobody's.
+    _end(signal.Signals(number))
+
+
+def _end(number: signal.Signals) -> None:
+    if _ending.acquire(blocking=False):
+        os.write(2, f"fanout: {number.name}: nothing is under way, ending at once\n".encode())
+        os._exit(INTERRUPTED if number == signal.SIGINT else 0)
+
+
+_ending = threading.Lock()
+"""Taken by who ends the process."""
 
 
 class Stoppable(Generic[T]):
