@@ -30,11 +30,11 @@ PLACE_S = 2.0
 GLANCE_S = 0.02
 """How late its end is seen."""
 
-WANTED = threading.Event()
-"""Never set: whoever asks waits for the answer."""
+NEVER = threading.Event()
+"""Is not set: whoever asks waits for the answer."""
 
 
-def ask_about_app(settings: WorkSettings, given_up: threading.Event = WANTED) -> dict[str, Any]:
+def ask_about_app(settings: WorkSettings, given_up: threading.Event = NEVER) -> dict[str, Any]:
     """Name and handlers of the app, as a worker would find them. Raises what its import raised.
 
     A process of its own imports it: the application's code never runs beside the lanes of a drain. That process ends

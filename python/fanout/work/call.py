@@ -11,7 +11,7 @@ import contextvars
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +46,7 @@ class Means:
 
     threads: Executor
     link: Link | None = None
-    clock: Clock = LoopClock()  # noqa: RUF009  it has no state
+    clock: Clock = field(default_factory=LoopClock)
 
 
 def call_of(handler: Handler, means: Means) -> tuple[Call, bool]:

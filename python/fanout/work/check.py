@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from fanout.dedup.checkup import check_store
 from fanout.errors import ConfigError, RefusedError
 
-from .ask import WANTED, ask_about_app
+from .ask import NEVER, ask_about_app
 from .properties import consumer_properties
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Checked:
     retry_topics: tuple[str, ...] = ()
 
 
-def check_work(settings: WorkSettings, cluster: Topics, given_up: threading.Event = WANTED) -> Checked:
+def check_work(settings: WorkSettings, cluster: Topics, given_up: threading.Event = NEVER) -> Checked:
     """Imports the app in a process of its own and looks at every topic it needs.
 
     Raises ConfigError for the app, its handlers or properties, RefusedError for a topic that does not exist,

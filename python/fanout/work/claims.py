@@ -75,7 +75,7 @@ class ClaimsParts:
     identify: Identify
     on_store_down: OnStoreDown
     executor: Executor | None = None
-    clock: Clock = LoopClock()  # noqa: RUF009  it has no state
+    clock: Clock = field(default_factory=LoopClock)
     kept: Kept | None = None
 
 

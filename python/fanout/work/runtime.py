@@ -65,7 +65,7 @@ class Parts:
     places: Row | None = None
     link: Link | None = None
     quarantine: Quarantine | None = None
-    clock: Clock = LoopClock()  # noqa: RUF009  it has no state
+    clock: Clock = field(default_factory=LoopClock)
     claims: ClaimsParts | None = None
     retries: Retries | None = None
     parking: Parking | None = None

@@ -21,8 +21,6 @@ const CACHED: usize = 8 << 20;
 /// So many bytes a target may be ahead of the emptiest one for the sake of larger requests.
 const LITTLE_MORE: u64 = 1 << 20;
 
-const NONE_PACKED: (i64, Codec) = (i64::MIN, Codec::None);
-
 /// A target partition with the batch that grows for it.
 struct Target {
     partition: i32,
@@ -55,7 +53,7 @@ pub(super) struct Builders {
     /// Targets whose batches hold a record.
     open: usize,
     owner: Owner,
-    /// Behind the latest source batch that was packed, and its codec.
+    /// Behind the latest source batch that was packed, and its codec. What is read again after a fault may lie before it.
     packed: (i64, Codec),
     /// Where batches are closed, and where those of a lane that fills few targets are.
     batch_bytes: (usize, usize),
@@ -89,7 +87,7 @@ impl Builders {
             router,
             open: 0,
             owner: NOBODY,
-            packed: NONE_PACKED,
+            packed: (i64::MIN, Codec::None),
             batch_bytes: (limits.batch_bytes, limits.grown_batch_bytes),
             packer: Packer::default(),
             transactional: true,
@@ -101,7 +99,6 @@ impl Builders {
     pub(super) fn begin(&mut self, owner: Owner) {
         let renewed = owner != self.owner;
         self.owner = owner;
-        self.packed = NONE_PACKED;
         self.open = 0;
         for target in &mut self.targets {
             target.builder.clear();
